@@ -1,0 +1,47 @@
+//! Fixed-width fields out of a byte slice, by offset, without a panic.
+//!
+//! Every function returns `None` when the field does not lie inside `b`.
+
+fn array<const N: usize>(b: &[u8], at: usize) -> Option<[u8; N]> {
+    b.get(at..)?.first_chunk::<N>().copied()
+}
+
+macro_rules! fields {
+    ($($be:ident $le:ident $t:ty;)*) => {$(
+        /// Big-endian field at byte `at`.
+        #[must_use]
+        pub fn $be(b: &[u8], at: usize) -> Option<$t> { array(b, at).map(<$t>::from_be_bytes) }
+        /// Little-endian field at byte `at`.
+        #[must_use]
+        pub fn $le(b: &[u8], at: usize) -> Option<$t> { array(b, at).map(<$t>::from_le_bytes) }
+    )*};
+}
+
+fields! {
+    be_u16 le_u16 u16;
+    be_u32 le_u32 u32;
+    be_u64 le_u64 u64;
+}
+
+/// `len` bytes at `at`.
+#[must_use]
+pub fn slice(b: &[u8], at: usize, len: usize) -> Option<&[u8]> {
+    b.get(at..at.checked_add(len)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stay_inside() {
+        let b = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(be_u16(&b, 0), Some(0x0102));
+        assert_eq!(le_u32(&b, 1), Some(0x0504_0302));
+        assert_eq!(be_u64(&b, 1), Some(0x0203_0405_0607_0809));
+        assert_eq!(be_u64(&b, 2), None);
+        assert_eq!(be_u16(&b, usize::MAX), None);
+        assert_eq!(slice(&b, 8, 1), Some(&b[8..]));
+        assert_eq!(slice(&b, 8, usize::MAX), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! Builders of small installers, valid and broken, for the tests of the other crates.
+//!
+//! Written from the formats' descriptions and independent of the readers under test: this
+//! crate depends on none of them, so a wrong idea cannot be both written and read back.
+
+pub mod app;
+pub mod cpio;
+pub mod pkg;
+pub mod shared;
+pub mod xar;
