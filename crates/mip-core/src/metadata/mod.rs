@@ -1,0 +1,3 @@
+//! The rules that decide what an installer is.
+
+pub mod rules;
