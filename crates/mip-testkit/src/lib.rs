@@ -7,4 +7,5 @@ pub mod app;
 pub mod cpio;
 pub mod pkg;
 pub mod shared;
+pub mod tree;
 pub mod xar;
