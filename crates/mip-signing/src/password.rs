@@ -1,0 +1,33 @@
+//! Passwords that are wiped when they are dropped and never shown.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A password. Its memory is wiped when it is dropped; `Debug` never shows it.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes a password. Where it comes from (prompt, file, descriptor) is the caller's matter.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(hidden)")
+    }
+}
