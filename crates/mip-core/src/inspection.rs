@@ -243,6 +243,11 @@ pub struct InstallerInfo {
     pub product_id: Option<Fact<String>>,
     /// Product version (Distribution `product@version`).
     pub product_version: Option<Fact<String>>,
+    /// Where the Distribution is, in packages that have one.
+    pub product_place: Option<String>,
+    /// Package references of the Distribution; those without a file inside are not part of
+    /// the installer.
+    pub packages: Vec<PackageRef>,
     /// Component packages, in file order.
     pub components: Vec<ComponentInfo>,
     /// Receipts that the installation leaves.
@@ -273,6 +278,24 @@ pub struct InstallerInfo {
     pub installed_bytes: Option<Fact<u64>>,
 }
 
+/// A package that a Distribution refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct PackageRef {
+    /// Package identifier.
+    pub id: String,
+    /// Package version.
+    pub version: Option<String>,
+    /// `#Name.pkg` for a package inside; else a URL, which is not followed.
+    pub file: Option<String>,
+    /// KB on disk after installation.
+    pub install_kbytes: Option<u64>,
+    /// `root` or `none`.
+    pub auth: Option<String>,
+    /// `onConclusion` as written.
+    pub on_conclusion: Option<String>,
+}
+
 /// One component package.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 #[non_exhaustive]
@@ -283,12 +306,20 @@ pub struct ComponentInfo {
     pub id: Option<String>,
     /// Package version.
     pub version: Option<String>,
+    /// The identifier with its source.
+    #[serde(skip)]
+    pub id_fact: Option<Fact<String>>,
+    /// The version with its source.
+    #[serde(skip)]
+    pub version_fact: Option<Fact<String>>,
     /// Where the payload is unpacked to.
     pub install_location: Option<String>,
     /// KB on disk after installation, as the package says.
     pub install_kbytes: Option<u64>,
     /// Files and folders, as the package says.
     pub files: Option<u64>,
+    /// Bytes of all files in the file list (Bom), where it was read.
+    pub listed_bytes: Option<u64>,
     /// `root` or `none`.
     pub auth: Option<String>,
     /// Whether there is a payload.

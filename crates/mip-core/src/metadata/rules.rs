@@ -1,40 +1,41 @@
 //! The stable words of [`Provenance::rule`](crate::inspection::Provenance::rule).
 
-/// The value stands as such in the file; there was nothing to choose.
-pub const STATED: &str = "stated";
-/// The caller gave it.
-pub const GIVEN: &str = "given";
-/// From the primary app's `Info.plist`.
-pub const APP: &str = "primary-app";
-/// From a bundle that PackageInfo or Distribution lists for the primary app.
-pub const PACKAGE_BUNDLE: &str = "package-bundle";
-/// From the first app that must be closed.
-pub const MUST_CLOSE: &str = "must-close";
-/// From the Distribution's `product` element.
-pub const PRODUCT: &str = "product";
-/// From the first choice that installs a package.
-pub const FIRST_CHOICE: &str = "first-choice";
-/// From the first package reference.
-pub const FIRST_PKG_REF: &str = "first-pkg-ref";
-/// From the first component package.
-pub const FIRST_COMPONENT: &str = "first-component";
-/// The Distribution's title.
-pub const TITLE: &str = "title";
-/// The title, looked up in the package's own strings.
-pub const LOCALIZED_TITLE: &str = "localized-title";
-/// A choice's title.
-pub const CHOICE_TITLE: &str = "choice-title";
-/// The file name without extension.
-pub const FILE_NAME: &str = "file-name";
-/// `CFBundleShortVersionString`, unless empty or not starting with a digit.
-pub const SHORT_VERSION: &str = "short-version";
-/// `CFBundleVersion`, because the short version is not usable.
-pub const BUNDLE_VERSION: &str = "bundle-version";
-/// The highest of all minimum versions given.
-pub const HIGHEST: &str = "highest";
-/// The lowest of all maximum versions given.
-pub const LOWEST: &str = "lowest";
-/// A sum over the component packages.
-pub const SUM: &str = "sum";
-/// All values given, merged.
-pub const MERGED: &str = "merged";
+macro_rules! words {
+    ($($name:ident = $text:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: &str = $text;)*
+
+        /// Every word with its meaning, for documentation and `--explain`.
+        pub const ALL: &[(&str, &str)] = &[$(($text, $meaning)),*];
+    };
+}
+
+words! {
+    STATED = "stated", "It stands as such in the file; there was nothing to choose.";
+    GIVEN = "given", "The caller gave it.";
+    ONLY_APP = "only-app", "The only app that is not inside another bundle.";
+    APPLICATIONS = "applications-folder", "The only app that lands in /Applications itself.";
+    PAYLOAD_ROOT = "payload-root", "The only app at the root of a payload.";
+    BELOW_APPLICATIONS = "below-applications", "The only app that lands in a folder of /Applications.";
+    SAME_ID = "same-id", "Of several apps, the one whose identifier the package names (must-close, product, package).";
+    SAME_APP = "same-app", "Of several copies of one app, the first.";
+    APP = "primary-app", "From the primary app.";
+    MUST_CLOSE = "must-close", "The only app that must be closed first.";
+    PRODUCT = "product", "The product of the Distribution.";
+    FIRST_CHOICE = "first-choice", "The first package of the first choice that has one.";
+    FIRST_PKG_REF = "first-pkg-ref", "The first package reference.";
+    FIRST_COMPONENT = "first-component", "The first component package.";
+    TITLE = "title", "The title that the Installer shows.";
+    LOCALIZED_TITLE = "localized-title", "The title, looked up in the package's own strings.";
+    CHOICE_TITLE = "choice-title", "The only title among the choices that install something.";
+    COMPONENT_NAME = "component-name", "The file name of the only component package.";
+    FILE_NAME = "file-name", "The name of the input file, without extension.";
+    SHORT_VERSION = "short-version", "The app's short version: it is not empty and starts with a digit.";
+    BUNDLE_VERSION = "bundle-version", "The app's bundle version, because its short version is not usable.";
+    UNUSABLE_VERSION = "unusable-version", "The app's short version, because there is no better one.";
+    HIGHEST = "highest", "The highest of all lower bounds.";
+    LOWEST = "lowest", "The lowest of all upper bounds.";
+    ALTERNATIVES = "alternatives", "The widest bound of several allowed ranges.";
+    SUM = "sum", "A sum over the component packages.";
+    SEVEREST = "severest", "The severest of all that is asked for.";
+    LISTED = "listed", "From the list of bundles of a package, because the app itself was not read.";
+}
