@@ -52,7 +52,9 @@ impl Header {
         if toc_stored == 0 || toc_stored > room {
             return Err(Error::new(
                 Code::XarTocRange,
-                format!("the table of contents takes {toc_stored} bytes of {room} after the header"),
+                format!(
+                    "the table of contents takes {toc_stored} bytes of {room} after the header"
+                ),
             )
             .at(8));
         }

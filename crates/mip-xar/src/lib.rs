@@ -186,8 +186,8 @@ impl Xar {
         let heap_start = header.size.saturating_add(header.toc_stored);
         let heap = source.size().saturating_sub(heap_start);
         let (style, size) = checksum_place(header.style, raw.checksum.as_ref()).map_err(in_toc)?;
-        let heap_used = tree::ranges(heap, (0, size), &signatures, &files, &raw.attributes)
-            .map_err(in_toc)?;
+        let heap_used =
+            tree::ranges(heap, (0, size), &signatures, &files, &raw.attributes).map_err(in_toc)?;
         let mut stored = job.buffer("TOC checksum", size, 64)?;
         mip_base::read_full_at(&*source, heap_start, &mut stored, Code::XarTruncated)?;
         if stored != computed {
@@ -271,8 +271,8 @@ impl Xar {
         }
         let Some(data) = &file.data else { return Ok(Box::new(std::io::empty())) };
         let section = self.stored(file)?;
-        let reader = reader::Checked::open(section, data, job)
-            .map_err(|e| e.within(file.path.as_str()))?;
+        let reader =
+            reader::Checked::open(section, data, job).map_err(|e| e.within(file.path.as_str()))?;
         Ok(Box::new(reader))
     }
 

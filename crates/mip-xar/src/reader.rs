@@ -53,8 +53,7 @@ impl Checked {
             && data.archived == data.extracted;
         let extracted = data.extracted.clone().filter(|_| !same);
         let style = data.archived.as_ref().map_or(ChecksumStyle::None, |c| c.style);
-        let tap =
-            Arc::new(Mutex::new(TapState { hasher: Hasher::new(style), count: 0 }));
+        let tap = Arc::new(Mutex::new(TapState { hasher: Hasher::new(style), count: 0 }));
         let encoding = actual(data, &section)?;
         let input = Box::new(Tap { input: section.reader(), state: tap.clone() });
         let input: Box<dyn Read + Send> = match encoding {

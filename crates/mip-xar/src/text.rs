@@ -88,7 +88,8 @@ mod tests {
     fn a13_numbers_are_plain_digits() {
         assert_eq!(decimal("size", "18446744073709551615").unwrap(), u64::MAX);
         assert_eq!(octal("mode", "0755").unwrap(), 0o755);
-        for bad in ["", " 1", "1 ", "+1", "-1", "0x10", "1e3", "18446744073709551616", "١", "1_0"] {
+        for bad in ["", " 1", "1 ", "+1", "-1", "0x10", "1e3", "18446744073709551616", "١", "1_0"]
+        {
             assert_eq!(decimal("size", bad).unwrap_err().code(), Code::XarNumber, "{bad}");
         }
         assert!(octal("mode", "8").is_err());

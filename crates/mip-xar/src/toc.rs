@@ -224,7 +224,10 @@ impl Parser<'_> {
                 if let Some(encoding) = d.encoding() {
                     let name = encoding.map_err(|e| Error::new(Code::Xml, format!("{e}")))?;
                     if !name.eq_ignore_ascii_case("utf-8") {
-                        return Err(Error::new(Code::XarToc, "declares another encoding than UTF-8"));
+                        return Err(Error::new(
+                            Code::XarToc,
+                            "declares another encoding than UTF-8",
+                        ));
                     }
                 }
             }
@@ -295,7 +298,12 @@ impl Parser<'_> {
             count = count.saturating_add(1);
             if count > self.limits.xml_attributes {
                 let limit = self.limits.xml_attributes;
-                return Err(Error::limit(Code::LimitXml, "attributes of one element", limit, count));
+                return Err(Error::limit(
+                    Code::LimitXml,
+                    "attributes of one element",
+                    limit,
+                    count,
+                ));
             }
             let a = a.map_err(|e| Error::new(Code::Xml, format!("{e}")))?;
             let len = u64::try_from(a.value.len()).unwrap_or(u64::MAX);
@@ -463,12 +471,20 @@ impl Parser<'_> {
                 set(signature_time, text, "signature-creation-time", Code::XarToc, notes)
             }
             Leaf::Certificate => self.certificate(&text),
-            Leaf::Name(i) | Leaf::Type(i) | Leaf::Mode(i) | Leaf::Uid(i) | Leaf::Gid(i)
-            | Leaf::Mtime(i) | Leaf::Link(i) => {
+            Leaf::Name(i)
+            | Leaf::Type(i)
+            | Leaf::Mode(i)
+            | Leaf::Uid(i)
+            | Leaf::Gid(i)
+            | Leaf::Mtime(i)
+            | Leaf::Link(i) => {
                 let RawToc { files, notes, .. } = &mut self.toc;
                 file_leaf(files.get_mut(i).ok_or_else(lost)?, leaf, text, attribute, notes)
             }
-            Leaf::Offset(o) | Leaf::Length(o) | Leaf::Size(o) | Leaf::Archived(o)
+            Leaf::Offset(o)
+            | Leaf::Length(o)
+            | Leaf::Size(o)
+            | Leaf::Archived(o)
             | Leaf::Extracted(o) => {
                 let (d, notes) = self.data(o)?;
                 data_leaf(d, leaf, &text, attribute.as_deref().unwrap_or(""), notes)
@@ -477,9 +493,9 @@ impl Parser<'_> {
     }
 
     fn certificate(&mut self, text: &str) -> Result<()> {
-        let der = base64(text).filter(|d| !d.is_empty()).ok_or_else(|| {
-            Error::new(Code::XarToc, "a signature's certificate is not base64")
-        })?;
+        let der = base64(text)
+            .filter(|d| !d.is_empty())
+            .ok_or_else(|| Error::new(Code::XarToc, "a signature's certificate is not base64"))?;
         let len = u64::try_from(der.len()).unwrap_or(u64::MAX);
         self.certificate_bytes = self.certificate_bytes.saturating_add(len);
         if self.certificate_bytes > self.limits.cms_bytes {

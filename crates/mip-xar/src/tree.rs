@@ -32,11 +32,13 @@ pub(crate) fn files(raw: Vec<RawFile>, job: &Job, notes: &mut Notes) -> Result<V
         }
         let within = |e: Error| e.within(path.as_str());
         if parent.is_some_and(|p| p.kind != EntryKind::Directory) {
-            return Err(within(Error::new(Code::PathUnsafe, "stands under a thing that is no folder")));
+            return Err(within(Error::new(
+                Code::PathUnsafe,
+                "stands under a thing that is no folder",
+            )));
         }
-        let (kind_text, link_attribute) = f
-            .kind
-            .ok_or_else(|| within(Error::new(Code::XarToc, "has no <type>")))?;
+        let (kind_text, link_attribute) =
+            f.kind.ok_or_else(|| within(Error::new(Code::XarToc, "has no <type>")))?;
         let (kind, link_id) = kind(&kind_text, link_attribute.as_deref()).map_err(within)?;
         let link = if kind == EntryKind::Symlink {
             Some(target(f.link, limits.link_bytes).map_err(within)?)
@@ -47,7 +49,10 @@ pub(crate) fn files(raw: Vec<RawFile>, job: &Job, notes: &mut Notes) -> Result<V
             (EntryKind::File, Some(d)) => Some(data(d, notes).map_err(within)?),
             // A link's own data would be a second answer to what it holds.
             (_, Some(_)) => {
-                return Err(within(Error::new(Code::XarToc, format!("is a {kind_text} with data"))));
+                return Err(within(Error::new(
+                    Code::XarToc,
+                    format!("is a {kind_text} with data"),
+                )));
             }
             (_, None) => None,
         };
@@ -159,9 +164,10 @@ fn resolve_links(files: &mut [XarFile], links: &[Option<u64>], job: &Job) -> Res
     for (i, link) in links.iter().enumerate() {
         let Some(id) = link else { continue };
         job.check()?;
-        let original = by_id.get(id).and_then(|i| files.get(*i)).map(|f| {
-            (f.kind, f.path.as_str().to_owned(), f.data.clone())
-        });
+        let original = by_id
+            .get(id)
+            .and_then(|i| files.get(*i))
+            .map(|f| (f.kind, f.path.as_str().to_owned(), f.data.clone()));
         let Some(f) = files.get_mut(i) else { continue };
         match original {
             Some((EntryKind::File, path, data)) => {
@@ -194,8 +200,9 @@ pub(crate) fn by_path(files: &[XarFile]) -> Result<Vec<usize>> {
     order.sort_unstable_by(|a, b| path(a).cmp(&path(b)));
     for (a, b) in order.iter().zip(order.iter().skip(1)) {
         if path(a) == path(b) {
-            return Err(Error::new(Code::XarName, "two files have this path")
-                .within(path(a).unwrap_or("")));
+            return Err(
+                Error::new(Code::XarName, "two files have this path").within(path(a).unwrap_or(""))
+            );
         }
     }
     Ok(order)
@@ -222,12 +229,8 @@ pub(crate) fn ranges(
     files: &[XarFile],
     attributes: &[RawData],
 ) -> Result<u64> {
-    let mut all = vec![Range {
-        offset: checksum.0,
-        length: checksum.1,
-        what: "TOC checksum",
-        digest: None,
-    }];
+    let mut all =
+        vec![Range { offset: checksum.0, length: checksum.1, what: "TOC checksum", digest: None }];
     all.extend(signatures.iter().map(|s| Range {
         offset: s.offset,
         length: s.size,
