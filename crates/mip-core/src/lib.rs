@@ -1,1 +1,15 @@
-//! placeholder
+//! Inspect macOS installers, convert them into signed MIP archives, verify and unpack those.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice))]
+
+mod input;
+pub mod inspection;
+pub mod metadata;
+mod output;
+mod probe;
+pub mod report;
+mod verify;
+
+pub use input::Input;
+pub use output::Output;
+pub use probe::{FORMATS, Format, FormatInfo, TarCompression};
+pub use verify::{Access, SignHow, VerifyPolicy, extract, extract_entry, list, sign, verify};

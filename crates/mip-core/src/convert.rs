@@ -1,0 +1,395 @@
+//! From an installer to a signed MIP archive.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mip_archive::{EntryRole, Product, VerifyDepth, Writer, profile};
+use mip_base::{Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, WriteAt, escape};
+use mip_signing::Signer;
+
+use crate::inspect::{Examined, InspectOptions, Subject, examine};
+use crate::input::{Input, Opened};
+use crate::inspection::{Inspection, InstallerKind, Warning};
+use crate::manifest::{Facts, manifest};
+use crate::metadata::{check_id, check_name, check_version};
+use crate::output::{Output, Pending, Target};
+use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report, hex};
+use crate::tarball::{TarballOptions, app_tarball};
+use crate::verify::self_check;
+
+/// Largest icon that is taken into an archive.
+const ICON_LIMIT: u64 = 4 << 20;
+
+/// A conversion: set what should differ from the defaults, then [`run`](Convert::run) it on
+/// as many inputs as needed, from as many threads as needed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mip_core::{Convert, Input, Job, MemoryFile, Output};
+///
+/// let job = Job::default();
+/// let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/pkg/distribution/Sample.pkg");
+/// let out = Arc::new(MemoryFile::new());
+/// let report = Convert::new().unsigned().run(&Input::path(fixture), &Output::sink(out.clone()), &job)?;
+/// assert_eq!(report.bytes, out.to_vec().len() as u64);
+/// # Ok::<(), mip_core::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Convert {
+    inspect: InspectOptions,
+    id: Option<String>,
+    name: Option<String>,
+    version: Option<String>,
+    min_os: Option<String>,
+    icon: Option<Vec<u8>>,
+    allow_unreadable: bool,
+    signing: Signing,
+    threads: Option<usize>,
+    level: Option<u32>,
+}
+
+#[derive(Clone, Default)]
+enum Signing {
+    #[default]
+    NotSaid,
+    Unsigned,
+    With(Arc<dyn Signer>),
+}
+
+impl std::fmt::Debug for Convert {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Convert")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("signed", &matches!(self.signing, Signing::With(_)))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Convert {
+    /// A conversion with the defaults. Who signs must still be said: [`signer`](Self::signer)
+    /// or [`unsigned`](Self::unsigned).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How the input is read.
+    #[must_use]
+    pub fn inspect_options(mut self, options: InspectOptions) -> Self {
+        self.inspect = options;
+        self
+    }
+
+    /// Uses this identifier instead of the one that the rules choose.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Uses this name instead of the one that the rules choose.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Uses this version instead of the one that the rules choose.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Uses this as the lowest macOS version.
+    #[must_use]
+    pub fn min_os(mut self, version: impl Into<String>) -> Self {
+        self.min_os = Some(version.into());
+        self
+    }
+
+    /// Uses this PNG (at most 4 MiB) as the icon.
+    #[must_use]
+    pub fn icon_png(mut self, png: Vec<u8>) -> Self {
+        self.icon = Some(png);
+        self
+    }
+
+    /// Carries a file whose inside cannot be read, as it is. Identifier, name and version must
+    /// be given then, and the archive records that nothing was read.
+    #[must_use]
+    pub fn allow_unreadable(mut self, yes: bool) -> Self {
+        self.allow_unreadable = yes;
+        self
+    }
+
+    /// Signs with this key.
+    #[must_use]
+    pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.signing = Signing::With(signer);
+        self
+    }
+
+    /// Leaves the archive unsigned.
+    #[must_use]
+    pub fn unsigned(mut self) -> Self {
+        self.signing = Signing::Unsigned;
+        self
+    }
+
+    /// Threads for compressing and checking; by default one per core. The bytes of the archive
+    /// do not depend on it.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Deflate level 0 to 9 for folders that are packed; 6 by default.
+    #[must_use]
+    pub fn compression_level(mut self, level: u32) -> Self {
+        self.level = Some(level.min(9));
+        self
+    }
+
+    /// Converts one input. The output appears whole and verified, or not at all.
+    ///
+    /// # Errors
+    /// Everything that inspecting can report; [`Code::Ambiguous`] and [`Code::MissingValue`]
+    /// when the rules leave something open; [`Code::MetaInvalid`]; kinds `Key` and `OutputIo`;
+    /// [`Code::InputChanged`]; [`Code::Cancelled`].
+    pub fn run(&self, input: &Input, output: &Output, job: &Job) -> Result<Report> {
+        self.convert(input, output, job).map_err(|e| match e.path() {
+            Some(p) if p.starts_with(&escape(input.name())) => e,
+            _ if matches!(e.kind(), mip_base::Kind::OutputIo | mip_base::Kind::Cancelled) => e,
+            _ => e.within(input.name()),
+        })
+    }
+
+    fn convert(&self, input: &Input, output: &Output, job: &Job) -> Result<Report> {
+        let signer = match &self.signing {
+            Signing::With(s) => Some(s.clone()),
+            Signing::Unsigned => None,
+            Signing::NotSaid => {
+                return Err(Error::new(Code::Usage, "nothing says who signs the archive")
+                    .hint("give a key with --sign-key and --sign-cert or --sign-p12, or ask for --unsigned"));
+            }
+        };
+        // What is bound to fail fails before a large input is read.
+        let early = match &output.target {
+            Target::File(path) => Some(Pending::create(path, output.force)?),
+            _ => None,
+        };
+        let opened = input.open(job)?;
+        let (examined, unread) = self.examine(input, &opened, job)?;
+        let mut warnings = examined.as_ref().map_or_else(Vec::new, |e| e.inspection.warnings.clone());
+        if let Some(e) = &unread {
+            let why = format!("the inside was not read ({}: {e})", e.code().text());
+            warnings.push(Warning::new("W_UNREAD", why));
+        }
+        let product = self.product(examined.as_ref().map(|e| &e.inspection), unread.as_ref())?;
+
+        let (pending, path) = match (&output.target, early) {
+            (Target::File(path), Some(p)) => (Some(p), Some(path.clone())),
+            (Target::Folder(folder), _) => {
+                let path = folder.join(archive_name(&product));
+                (Some(Pending::create(&path, output.force)?), Some(path))
+            }
+            _ => (None, None),
+        };
+        let out: Arc<dyn WriteAt> = match (&pending, &output.target) {
+            (Some(p), _) => p.file(),
+            (None, Target::Sink(sink)) => sink.clone(),
+            (None, _) => return Err(Error::new(Code::Usage, "no output")),
+        };
+
+        let subject = match (&examined, &opened) {
+            (Some(e), _) => e.subject.clone(),
+            (None, Opened::File { source, .. }) => {
+                Subject::File { data: Section::whole(source.clone()), name: input.name().to_owned() }
+            }
+            (None, Opened::Folder(_)) => {
+                return Err(Error::new(Code::Unsupported, "a folder that is no app or package"));
+            }
+        };
+        let icon = self.icon(examined.as_ref(), &mut warnings)?;
+        let facts = Facts {
+            product: &product,
+            inspection: examined.as_ref().map(|e| &e.inspection),
+            payload_name: subject.payload_name(),
+            original_name: subject.original_name(),
+            icon: icon.is_some(),
+            warnings: &warnings,
+        };
+        let (payload, written) =
+            self.write(out.clone(), &product, &facts, icon, &subject, signer.as_deref(), job)?;
+        // One truth from first look to last byte.
+        opened.unchanged()?;
+        let signed_by = self_check(out, signer.as_deref(), VerifyDepth::Full, job)?;
+        if let Some(p) = pending
+            && let Some(w) = p.publish()?
+        {
+            warnings.push(Warning::new("W_DURABILITY", w));
+        }
+        Ok(Report {
+            schema_version: REPORT_VERSION,
+            output: path.map(|p: PathBuf| p.to_string_lossy().into_owned()),
+            bytes: written.len,
+            package_digest: hex(&written.index_sha256),
+            product,
+            payload,
+            signed_by,
+            inspection: examined.map(|e| e.inspection),
+            warnings,
+        })
+    }
+
+    /// Reads the input; with leave to, an input that cannot be read is carried all the same.
+    fn examine(
+        &self,
+        input: &Input,
+        opened: &Opened,
+        job: &Job,
+    ) -> Result<(Option<Examined>, Option<Error>)> {
+        let refused = match examine(input, opened, &self.inspect, job) {
+            Ok(e) => match e.ambiguity {
+                Some(e) if self.id.is_none() || self.version.is_none() => return Err(e),
+                _ => return Ok((Some(e), None)),
+            },
+            Err(e) => e,
+        };
+        use mip_base::Kind;
+        // Only "I cannot read this" may be waved through, never "this is not what it was" or
+        // "there is nothing here".
+        let may = matches!(refused.kind(), Kind::Malformed | Kind::Unsupported | Kind::Limit)
+            && !matches!(refused.code(), Code::Empty)
+            && matches!(opened, Opened::File { .. });
+        if self.allow_unreadable && may {
+            return Ok((None, Some(refused)));
+        }
+        Err(refused)
+    }
+
+    fn product(&self, found: Option<&Inspection>, unread: Option<&Error>) -> Result<ProductReport> {
+        let pick = |given: &Option<String>, fact: Option<String>, flag: &str, what: &str| {
+            given.clone().or(fact).ok_or_else(|| {
+                let why = match unread {
+                    Some(e) => format!("the {what} is not known, because the inside was not read: {}", e.message()),
+                    None => format!("the installer gives no {what}"),
+                };
+                Error::new(Code::MissingValue, why).hint(format!("give it with {flag}"))
+            })
+        };
+        let identity = found.map(|f| &f.identity);
+        let id = identity.and_then(|i| i.bundle_id.as_ref()).map(|f| f.value.clone());
+        let name = identity.and_then(|i| i.name.as_ref()).map(|f| f.value.clone());
+        let version = identity.and_then(|i| i.version.as_ref()).map(|f| f.value.clone());
+        let min_os = identity.and_then(|i| i.min_os.as_ref()).map(|f| f.value.clone());
+        let product = ProductReport {
+            id: pick(&self.id, id, "--id", "identifier")?,
+            name: pick(&self.name, name, "--name", "name")?,
+            version: pick(&self.version, version, "--set-version", "version")?,
+            min_os: self.min_os.clone().or(min_os),
+        };
+        check_id(&product.id)?;
+        check_name(&product.name)?;
+        check_version(&product.version)?;
+        if let Some(v) = &product.min_os {
+            check_version(v)?;
+        }
+        Ok(product)
+    }
+
+    fn icon(&self, found: Option<&Examined>, warnings: &mut Vec<Warning>) -> Result<Option<Vec<u8>>> {
+        if let Some(png) = &self.icon {
+            if !png.starts_with(b"\x89PNG\r\n\x1a\n") || png.size() > ICON_LIMIT {
+                return Err(Error::new(Code::Usage, "the icon is not a PNG of at most 4 MiB"));
+            }
+            return Ok(Some(png.clone()));
+        }
+        let icon = found.and_then(|f| f.icon_png.clone());
+        Ok(icon.filter(|png| {
+            let fits = png.size() <= ICON_LIMIT;
+            if !fits {
+                let text = "the icon is larger than 4 MiB and was left out";
+                warnings.push(Warning::new("W_ICON", text));
+            }
+            fits
+        }))
+    }
+
+    #[allow(clippy::too_many_arguments)] // one call, and every argument is another thing
+    fn write(
+        &self,
+        out: Arc<dyn WriteAt>,
+        product: &ProductReport,
+        facts: &Facts<'_>,
+        icon: Option<Vec<u8>>,
+        subject: &Subject,
+        signer: Option<&dyn Signer>,
+        job: &Job,
+    ) -> Result<(PayloadReport, mip_archive::Written)> {
+        let entry = |p: &str| EntryPath::new(p, job.limits());
+        let ids = Product { id: product.id.clone(), version: product.version.clone() };
+        let mut writer = Writer::new(out, ids, job)?;
+        let info = manifest(facts)?;
+        writer.add(&entry(profile::INFO_PLIST)?, EntryRole::Metadata, 0o644, &info)?;
+        if let Some(png) = icon {
+            writer.add(&entry(profile::ICON)?, EntryRole::Icon, 0o644, &png)?;
+        }
+        let path = entry(&format!("{}{}", profile::PAYLOAD, facts.payload_name))?;
+        let (mut input, total): (Box<dyn Read + Send>, Option<u64>) = match subject {
+            Subject::File { data, .. } => (Box::new(data.reader()), Some(data.size())),
+            Subject::Tree { tree, root, bundle, .. } => {
+                let options = TarballOptions {
+                    level: self.level.unwrap_or(6),
+                    threads: crate::verify::threads(self.threads),
+                    ..TarballOptions::default()
+                };
+                let tarball = app_tarball(tree.clone(), root.as_ref(), bundle, &options, job)?;
+                (Box::new(tarball), None)
+            }
+        };
+        if let Some(bytes) = total {
+            writer.expect_payload(bytes);
+        }
+        let stored = writer.payload(&path, 0o644, input.as_mut())?;
+        if let Some(want) = total.filter(|t| *t != stored.size) {
+            return Err(Error::new(
+                Code::InputChanged,
+                format!("{} bytes were read where there were {want} before", stored.size),
+            ));
+        }
+        job.report(Event::Finished { phase: Phase::Pack });
+        let written = match signer {
+            Some(signer) => {
+                let mut sign = |index: &[u8]| mip_signing::sign_detached(signer, index);
+                writer.finish(Some(&mut sign))?
+            }
+            None => writer.finish(None)?,
+        };
+        let payload = PayloadReport {
+            path: path.as_str().to_owned(),
+            kind: facts
+                .inspection
+                .map_or(InstallerKind::Unknown, |i| i.input.kind)
+                .word()
+                .to_owned(),
+            carried: match subject {
+                Subject::File { .. } => "original".to_owned(),
+                Subject::Tree { .. } => "tar.gz".to_owned(),
+            },
+            bytes: stored.size,
+            sha256: hex(&stored.sha256),
+            read: facts.inspection.is_some(),
+        };
+        Ok((payload, written))
+    }
+}
+
+/// `<Name>-<Version>.mip`, usable as a file name on every platform.
+fn archive_name(product: &ProductReport) -> String {
+    profile::payload_name(&format!("{}-{}.mip", product.name, product.version))
+}

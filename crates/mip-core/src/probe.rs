@@ -1,0 +1,338 @@
+//! What a file is, from its first 4 KiB and its last 512 bytes.
+
+use mip_base::{Code, Error, Job, ReadAt, Result, Source, read_full_at};
+use mip_codec::Compression;
+
+/// A format that can be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// A xar archive: a flat package.
+    Xar,
+    /// A zip archive.
+    Zip,
+    /// A tar archive, possibly compressed.
+    Tar(TarCompression),
+    /// A MIP archive of the profile that this library writes.
+    Mip,
+    /// An Apple disk image with a `koly` trailer (UDIF).
+    Udif,
+    /// An encrypted Apple disk image (`encrcdsa`, or the older trailer `cdsaencr`).
+    EncryptedImage,
+    /// An Apple Archive.
+    AppleArchive,
+    /// A compressed file that is not a tar archive.
+    Compressed,
+    /// A cpio archive.
+    Cpio,
+    /// Anything else that has a name.
+    Other(&'static str),
+}
+
+/// How a tar archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TarCompression {
+    /// Not at all.
+    None,
+    /// gzip
+    Gzip,
+    /// bzip2
+    Bzip2,
+    /// xz
+    Xz,
+}
+
+impl TarCompression {
+    pub(crate) fn codec(self) -> Compression {
+        match self {
+            Self::None => Compression::None,
+            Self::Gzip => Compression::Gzip,
+            Self::Bzip2 => Compression::Bzip2,
+            Self::Xz => Compression::Xz,
+        }
+    }
+}
+
+/// One row of the table of formats: the source of `docs/formats.md` and of `mip formats`.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct FormatInfo {
+    /// The name users know it by.
+    pub name: &'static str,
+    /// How it is recognised.
+    pub recognised_by: &'static str,
+    /// Whether it can be inspected and converted.
+    pub supported: bool,
+    /// What is read of it, or what to do instead.
+    pub notes: &'static str,
+}
+
+/// Every format that is recognised by name.
+pub const FORMATS: &[FormatInfo] = &[
+    FormatInfo {
+        name: "flat package (.pkg)",
+        recognised_by: "`xar!` at byte 0",
+        supported: true,
+        notes: "component and distribution packages; heap encodings none, gzip, bzip2, xz, lzma; payloads cpio (odc, newc) in gzip, bzip2, xz, pbzx or plain, and Apple Archive",
+    },
+    FormatInfo {
+        name: "application bundle (.app)",
+        recognised_by: "a folder with Contents/Info.plist or Info.plist",
+        supported: true,
+        notes: "as a folder, or inside a zip or tar file; carried as a deterministic tar.gz",
+    },
+    FormatInfo {
+        name: "bundle-style package (.pkg, .mpkg folder)",
+        recognised_by: "a folder with Contents/Archive.pax.gz, Archive.bom or Packages",
+        supported: true,
+        notes: "as a folder, or inside a zip or tar file; carried as a deterministic tar.gz",
+    },
+    FormatInfo {
+        name: "zip",
+        recognised_by: "`PK\\3\\4` at byte 0",
+        supported: true,
+        notes: "that holds one of the above; stored and deflated members",
+    },
+    FormatInfo {
+        name: "tar, tar.gz, tar.bz2, tar.xz",
+        recognised_by: "`ustar` at byte 257, or a valid header checksum",
+        supported: true,
+        notes: "that holds one of the above",
+    },
+    FormatInfo {
+        name: "MIP archive (.mip)",
+        recognised_by: "a zip whose first entry is Info.plist and that holds META-MIP/index.bin",
+        supported: false,
+        notes: "already converted: use `mip verify`, `mip list`, `mip extract`, `mip sign`",
+    },
+    FormatInfo {
+        name: "disk image (.dmg)",
+        recognised_by: "`koly` 512 bytes before the end",
+        supported: false,
+        notes: "not read yet; carried as it is with --allow-unreadable and --id, --name, --set-version",
+    },
+    FormatInfo {
+        name: "encrypted disk image (.dmg)",
+        recognised_by: "`encrcdsa` at byte 0, or `cdsaencr` 8 bytes before the end",
+        supported: false,
+        notes: "not read yet; decrypt it first",
+    },
+    FormatInfo {
+        name: "Apple Archive (.aar)",
+        recognised_by: "`AA01`, `YAA1` or `pbz?` at byte 0",
+        supported: false,
+        notes: "as an input of its own; inside a package it is read as a payload",
+    },
+    FormatInfo {
+        name: "iOS app (.ipa)",
+        recognised_by: "a zip with Payload/*.app for iOS",
+        supported: false,
+        notes: "not a macOS installer",
+    },
+];
+
+/// Tells what `source` is. Reads at most the first 4 KiB (of the decoded stream, where it is
+/// compressed) and the last 512 bytes.
+pub(crate) fn probe(source: &Source, job: &Job) -> Result<Format> {
+    let size = source.size();
+    if size == 0 {
+        return Err(Error::new(Code::Empty, "the file is empty"));
+    }
+    let mut head = vec![0; usize::try_from(size.min(4096)).unwrap_or(4096)];
+    read_full_at(&**source, 0, &mut head, Code::Truncated)?;
+    let mut tail = vec![0; usize::try_from(size.min(512)).unwrap_or(512)];
+    read_full_at(&**source, size.saturating_sub(512), &mut tail, Code::Truncated)?;
+
+    if head.starts_with(b"encrcdsa") || tail.ends_with(b"cdsaencr") {
+        return Ok(Format::EncryptedImage);
+    }
+    if head.starts_with(b"xar!") {
+        return Ok(Format::Xar);
+    }
+    // The trailer decides before what the first chunk happens to look like.
+    if tail.starts_with(b"koly") && size >= 512 {
+        return Ok(Format::Udif);
+    }
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+        let name = b"Info.plist";
+        let first_is_ours = head.get(30..40) == Some(name.as_slice()) && head.get(26..28) == Some(&[10, 0]);
+        let ours = first_is_ours && mip_archive::Archive::open(source.clone(), job).is_ok();
+        return Ok(if ours { Format::Mip } else { Format::Zip });
+    }
+    if is_tar(&head) {
+        return Ok(Format::Tar(TarCompression::None));
+    }
+    if mip_codec::aa::sniff(&head) {
+        return Ok(Format::AppleArchive);
+    }
+    let packed = match mip_codec::sniff(&head) {
+        Some(Compression::Gzip) => Some(TarCompression::Gzip),
+        Some(Compression::Bzip2) => Some(TarCompression::Bzip2),
+        Some(Compression::Xz) => Some(TarCompression::Xz),
+        Some(Compression::Pbzx) => return Ok(Format::AppleArchive),
+        _ => None,
+    };
+    if let Some(how) = packed {
+        return Ok(if packed_tar(source, how, job) { Format::Tar(how) } else { Format::Compressed });
+    }
+    Ok(other(&head, source))
+}
+
+/// Whether the decoded stream starts like a tar archive. Damage is for the reader to report.
+fn packed_tar(source: &Source, how: TarCompression, job: &Job) -> bool {
+    let input = Box::new(mip_base::Cursor::new(source.clone()));
+    let Ok(mut decoded) = mip_codec::decoder(how.codec(), input, job) else { return false };
+    let mut block = [0; 512];
+    std::io::Read::read_exact(&mut decoded, &mut block).is_ok() && is_tar(&block)
+}
+
+/// POSIX.1-1988 `ustar` magic, or a version 7 header whose checksum is right.
+fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.get(..512) else { return false };
+    if block.get(257..262) == Some(b"ustar".as_slice()) {
+        return true;
+    }
+    let Some(field) = block.get(148..156) else { return false };
+    let digits: Vec<u8> = field.iter().copied().filter(u8::is_ascii_digit).collect();
+    let Some(want) = std::str::from_utf8(&digits).ok().and_then(|d| u32::from_str_radix(d, 8).ok())
+    else {
+        return false;
+    };
+    let sum = block.iter().enumerate().fold(0u32, |sum, (i, b)| {
+        sum.saturating_add(if (148..156).contains(&i) { 32 } else { u32::from(*b) })
+    });
+    block.first() != Some(&0) && sum == want
+}
+
+fn other(head: &[u8], source: &Source) -> Format {
+    let text = head.trim_ascii_start();
+    let lower = text.get(..text.len().min(64)).unwrap_or(text).to_ascii_lowercase();
+    let magics: &[(&[u8], &str)] = &[
+        (b"<!doctype html", "an HTML page: the download probably gave an error page"),
+        (b"<html", "an HTML page: the download probably gave an error page"),
+        (b"<?xml", "an XML file"),
+        (b"bplist00", "a property list"),
+        (b"070707", "a cpio archive"),
+        (b"070701", "a cpio archive"),
+        (b"bomstore", "a Bom file"),
+        (b"\x7felf", "a Linux program"),
+        (b"mz", "a Windows program"),
+        (b"\xcf\xfa\xed\xfe", "a bare Mach-O program"),
+        (b"\xce\xfa\xed\xfe", "a bare Mach-O program"),
+        (b"\xca\xfe\xba\xbe", "a bare Mach-O program or a Java class"),
+        (b"sprs", "a sparse disk image"),
+        (b"icns", "an icon"),
+        (b"\x89png", "a picture"),
+        (b"7z\xbc\xaf", "a 7-Zip archive"),
+        (b"rar!", "a RAR archive"),
+        (b"%pdf", "a PDF document"),
+        (b"#!", "a script"),
+    ];
+    for (magic, what) in magics {
+        if lower.starts_with(magic) {
+            return if *what == "a cpio archive" { Format::Cpio } else { Format::Other(what) };
+        }
+    }
+    let mut at = [0; 4];
+    if source.read_at(1024, &mut at).is_ok() && matches!(&at, [b'H', b'+' | b'X', _, _]) {
+        return Format::Other("a raw HFS+ disk image");
+    }
+    if head.get(32..36) == Some(b"NXSB".as_slice()) {
+        return Format::Other("a raw APFS disk image");
+    }
+    if head.get(512..520) == Some(b"EFI PART".as_slice()) || head.starts_with(b"ER") {
+        return Format::Other("a raw disk image");
+    }
+    if head.iter().all(|b| matches!(b, 9 | 10 | 13 | 32..=126 | 128..)) {
+        return Format::Other("a text file");
+    }
+    Format::Other("")
+}
+
+impl Format {
+    /// The refusal for a format that cannot be inspected, with what to do instead.
+    pub(crate) fn refusal(self) -> Option<Error> {
+        let carry = "to carry it unread, use --allow-unreadable with --id, --name and --set-version";
+        let (code, message, hint) = match self {
+            Format::Xar | Format::Zip | Format::Tar(_) => return None,
+            Format::Mip => (
+                Code::Unsupported,
+                "this is a MIP archive already".to_owned(),
+                "use `mip verify`, `mip list`, `mip extract` or `mip sign` on it",
+            ),
+            Format::Udif => {
+                (Code::Unsupported, "disk images (.dmg) are not read by this version".to_owned(), carry)
+            }
+            Format::EncryptedImage => (
+                Code::Unsupported,
+                "encrypted disk images are not read by this version".to_owned(),
+                "decrypt it first (on a Mac: hdiutil convert), and convert what is inside",
+            ),
+            Format::AppleArchive => (
+                Code::Unsupported,
+                "an Apple Archive (.aar) is not an installer of its own".to_owned(),
+                "unpack it (on a Mac: aa extract) and convert the app or package inside",
+            ),
+            Format::Compressed => (
+                Code::Unsupported,
+                "a compressed file that holds no tar archive".to_owned(),
+                "decompress it first, and convert what is inside",
+            ),
+            Format::Cpio => (
+                Code::Unsupported,
+                "a cpio archive is a package's payload, not an installer of its own".to_owned(),
+                "convert the package that it comes from",
+            ),
+            Format::Other("") => {
+                (Code::UnknownFormat, "the format of this file is not known".to_owned(), "")
+            }
+            Format::Other(what) => {
+                (Code::UnknownFormat, format!("this is not an installer but {what}"), "")
+            }
+        };
+        let e = Error::new(code, message);
+        Some(if hint.is_empty() { e } else { e.hint(hint) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(bytes: &[u8]) -> Source {
+        std::sync::Arc::new(bytes.to_vec())
+    }
+
+    fn of(bytes: &[u8]) -> Format {
+        probe(&source(bytes), &Job::default()).unwrap()
+    }
+
+    #[test]
+    fn magics() {
+        assert_eq!(of(b"xar!...."), Format::Xar);
+        assert_eq!(of(b"PK\x03\x04...."), Format::Zip);
+        assert_eq!(of(b"encrcdsa...."), Format::EncryptedImage);
+        assert_eq!(of(b"AA01....................."), Format::AppleArchive);
+        let mut dmg = vec![0x1f, 0x8b];
+        dmg.resize(2048, 1);
+        dmg.extend_from_slice(b"koly");
+        dmg.resize(2048 + 512, 0);
+        assert_eq!(of(&dmg), Format::Udif);
+        assert_eq!(probe(&source(b""), &Job::default()).unwrap_err().code(), Code::Empty);
+    }
+
+    #[test]
+    fn wrong_files_are_named() {
+        for (bytes, says) in [
+            (&b"<!DOCTYPE HTML><html>"[..], "HTML"),
+            (b"hello world\n", "text file"),
+            (b"MZ\x90\0", "Windows"),
+            (b"\0\x01\x02\x03\xff\xfe", "not known"),
+        ] {
+            let e = of(bytes).refusal().unwrap();
+            assert!(e.message().contains(says), "{e}");
+            assert!(e.next_step().is_some());
+        }
+    }
+}
