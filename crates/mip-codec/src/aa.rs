@@ -12,7 +12,7 @@
 //! use mip_base::{EntryKind, Job};
 //!
 //! // One file "a" with the data "hi".
-//! let archive = b"AA01\x19\x00TYP1FPATP\x01\x00aDATA\x02\x00hi";
+//! let archive = b"AA01\x18\x00TYP1FPATP\x01\x00aDATA\x02\x00hi";
 //! assert!(mip_codec::aa::sniff(archive));
 //! let mut r = mip_codec::aa::Reader::new(Box::new(&archive[..]), &Job::default())?;
 //! let e = r.next_entry()?.unwrap();
