@@ -207,8 +207,7 @@ impl Index {
         let mut at = 0u64;
         let mut last: Option<&IndexEntry> = None;
         for e in &self.entries {
-            let name = escape(e.path.as_str());
-            let bad = |why: &str| Err(ambiguous(why).within(&name));
+            let bad = |why: &str| Err(ambiguous(why).within(&e.path));
             if role_of(e.path.as_str())? != e.role {
                 return bad("the entry has the role of another name");
             }

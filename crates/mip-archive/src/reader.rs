@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 
-use mip_base::{Code, Error, Job, Limits, Result, Section, Source, escape, read_full_at};
+use mip_base::{Code, Error, Job, Limits, Result, Section, Source, read_full_at};
 
 use crate::hash::sha256;
 use crate::index::ambiguous;
@@ -21,23 +22,27 @@ pub struct Unverified(());
 /// The caller's check accepted index and signature, and every header, the directory and the
 /// tail are the ones that follow from them. The blocks are checked when they are read.
 #[derive(Debug)]
-pub struct IndexVerified(Index);
+pub struct IndexVerified(Arc<Index>);
 
 /// As [`IndexVerified`], and every block of the body has its digest.
 #[derive(Debug)]
-pub struct Verified(Index);
+pub struct Verified(Arc<Index>);
 
 mod sealed {
+    use std::sync::Arc;
+
+    use crate::Index;
+
     pub trait Sealed {
-        fn index(&self) -> &crate::Index;
+        fn index(&self) -> &Arc<Index>;
     }
     impl Sealed for super::IndexVerified {
-        fn index(&self) -> &crate::Index {
+        fn index(&self) -> &Arc<Index> {
             &self.0
         }
     }
     impl Sealed for super::Verified {
-        fn index(&self) -> &crate::Index {
+        fn index(&self) -> &Arc<Index> {
             &self.0
         }
     }
@@ -207,11 +212,13 @@ impl Archive<Unverified> {
         }
         for piece in layout.pieces() {
             job.check()?;
-            compare(&self.source, piece.at, &piece.bytes, job)
-                .map_err(|e| e.within(escape(&piece.of)))?;
+            compare(&self.source, piece.at, &piece.bytes, job).map_err(|e| e.within(&piece.of))?;
         }
         let Self { source, index_bytes, signature, body, .. } = self;
-        Ok((Archive { source, index_bytes, signature, body, state: IndexVerified(index) }, verdict))
+        Ok((
+            Archive { source, index_bytes, signature, body, state: IndexVerified(Arc::new(index)) },
+            verdict,
+        ))
     }
 
     /// The index, read strictly, but without any check of signature, headers or content:
@@ -258,11 +265,11 @@ impl<S: Checked> Archive<S> {
     /// # Errors
     /// [`Code::Internal`] when `entry` is not of this archive. While reading:
     /// [`Code::MipTampered`], [`Code::InputIo`], [`Code::Cancelled`].
-    pub fn entry_reader(&self, entry: &IndexEntry, job: &Job) -> Result<EntryReader<'_>> {
+    pub fn entry_reader(&self, entry: &IndexEntry, job: &Job) -> Result<EntryReader> {
         self.require(entry)?;
         Ok(EntryReader {
             source: self.source.clone(),
-            index: self.index(),
+            index: self.state.index().clone(),
             job: job.clone(),
             at: entry.offset,
             end: entry.offset.saturating_add(entry.size),
@@ -312,15 +319,15 @@ impl Archive<IndexVerified> {
     ///
     /// # Errors
     /// See [`entry_reader`](Self::entry_reader).
-    pub fn open_entry(&self, entry: &IndexEntry, job: &Job) -> Result<EntryReader<'_>> {
+    pub fn open_entry(&self, entry: &IndexEntry, job: &Job) -> Result<EntryReader> {
         self.entry_reader(entry, job)
     }
 }
 
 /// Reads an entry block by block; every block is checked before bytes of it come out.
-pub struct EntryReader<'a> {
+pub struct EntryReader {
     source: Source,
-    index: &'a Index,
+    index: Arc<Index>,
     job: Job,
     at: u64,
     end: u64,
@@ -328,13 +335,13 @@ pub struct EntryReader<'a> {
     block_number: Option<u64>,
 }
 
-impl fmt::Debug for EntryReader<'_> {
+impl fmt::Debug for EntryReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EntryReader").field("at", &self.at).field("end", &self.end).finish()
     }
 }
 
-impl Read for EntryReader<'_> {
+impl Read for EntryReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at >= self.end || buf.is_empty() {
             return Ok(0);
@@ -343,7 +350,7 @@ impl Read for EntryReader<'_> {
         if self.block_number != Some(number) {
             self.block_number = None;
             self.job.check()?;
-            read_block(&self.source, self.index, number, &mut self.block)?;
+            read_block(&self.source, &self.index, number, &mut self.block)?;
             self.block_number = Some(number);
         }
         let from = usize::try_from(self.at % BLOCK).unwrap_or(usize::MAX);

@@ -45,6 +45,13 @@ impl Default for VerifyOptions {
 }
 
 impl VerifyOptions {
+    /// The same with this many threads.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// The same with this depth.
     #[must_use]
     pub fn depth(mut self, depth: VerifyDepth) -> Self {
