@@ -201,7 +201,13 @@ fn time(r: &mut Reader<'_>) -> Parsed<u64> {
         .ok_or_else(|| "its validity is not a time".into())
 }
 
+/// Each part of a name costs a search in a table, so a name may not have any number of them.
+const LONGEST_NAME: usize = 4096;
+
 fn name(der: &[u8]) -> Parsed<String> {
+    if der.len() > LONGEST_NAME {
+        return Err(format!("a name in it is longer than {LONGEST_NAME} bytes"));
+    }
     Name::from_der(der).map(|n| n.to_string()).map_err(|_| "a name in it breaks the format".into())
 }
 

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::algorithm::PublicKey;
 use crate::asn1::{self, bit_string, context, context_primitive, integer, sequence, tlv};
 use crate::key::PrivateKey;
-use crate::password::Password;
+use crate::password::{NOT_FOR_PKCS12, Password};
 use crate::{oid, pem};
 
 /// The key of a signing certificate. The throw-away authority always has P-256.
@@ -104,7 +104,7 @@ fn failed(what: &str) -> Error {
 /// Its name says so.
 ///
 /// # Errors
-/// [`Code::Usage`] when the name or the number of days cannot be used.
+/// [`Code::Usage`] when the name, the number of days or the password cannot be used.
 pub fn create_identity(options: &IdentityOptions) -> Result<TestIdentity> {
     let name = options.name.as_str();
     if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
@@ -152,7 +152,7 @@ pub fn create_identity(options: &IdentityOptions) -> Result<TestIdentity> {
     let leaf = issue(&ca_key, &ca_name, &common_name(name), &validity, &leaf_spki, &extensions)?;
 
     let pkcs12 = match &options.pkcs12_password {
-        Some(password) => Some(pkcs12(&key_der, &[&leaf, &ca], name, password)?),
+        Some(password) => Some(pkcs12(&key_der, &[&leaf, &ca], password)?),
         None => None,
     };
     Ok(TestIdentity {
@@ -164,7 +164,7 @@ pub fn create_identity(options: &IdentityOptions) -> Result<TestIdentity> {
 }
 
 /// A new key, ready to sign and as PKCS#8.
-fn generate(algorithm: KeyAlgorithm) -> Result<(PrivateKey, Zeroizing<Vec<u8>>)> {
+pub(crate) fn generate(algorithm: KeyAlgorithm) -> Result<(PrivateKey, Zeroizing<Vec<u8>>)> {
     let bad = |_| failed("making a key");
     let ec = |with| -> Result<Zeroizing<Vec<u8>>> {
         let pair = EcdsaKeyPair::generate(with).map_err(bad)?;
@@ -184,7 +184,7 @@ fn generate(algorithm: KeyAlgorithm) -> Result<(PrivateKey, Zeroizing<Vec<u8>>)>
     Ok((PrivateKey::from_pkcs8(&der)?, der))
 }
 
-fn issue(
+pub(crate) fn issue(
     issuer_key: &PrivateKey,
     issuer: &[u8],
     subject: &[u8],
@@ -221,19 +221,19 @@ fn serial() -> Result<Vec<u8>> {
     Ok(integer(&bytes))
 }
 
-fn time(unix: u64) -> Result<Vec<u8>> {
+pub(crate) fn time(unix: u64) -> Result<Vec<u8>> {
     let bad = |_| Error::new(Code::Usage, "the validity does not fit into a certificate");
     let time = DateTime::from_unix_duration(Duration::from_secs(unix)).map_err(bad)?;
     Time::from(time).to_der().map_err(bad)
 }
 
-fn common_name(name: &str) -> Vec<u8> {
+pub(crate) fn common_name(name: &str) -> Vec<u8> {
     let pair =
         sequence(&[&tlv(asn1::OID, oid::COMMON_NAME), &tlv(asn1::UTF8_STRING, name.as_bytes())]);
     sequence(&[&tlv(asn1::SET, &pair)])
 }
 
-fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let flag: &[u8] = if critical { &[1, 1, 0xff] } else { &[] };
     sequence(&[&tlv(asn1::OID, id), flag, &tlv(asn1::OCTET_STRING, value)])
 }
@@ -244,7 +244,7 @@ fn key_id(spki: &[u8]) -> Vec<u8> {
     digest.as_ref().get(..20).unwrap_or_default().to_vec()
 }
 
-fn spki(key: &PublicKey) -> Result<Vec<u8>> {
+pub(crate) fn spki(key: &PublicKey) -> Result<Vec<u8>> {
     let id = |a: &[u8], b: &[u8]| sequence(&[&tlv(asn1::OID, a), b]);
     let curve = |c: &[u8]| id(oid::EC, &tlv(asn1::OID, c));
     let (algorithm, bits) = match key {
@@ -256,7 +256,10 @@ fn spki(key: &PublicKey) -> Result<Vec<u8>> {
     Ok(sequence(&[&algorithm, &bit_string(bits)]))
 }
 
-fn pkcs12(key: &[u8], chain: &[&[u8]], alias: &str, password: &Password) -> Result<Vec<u8>> {
+fn pkcs12(key: &[u8], chain: &[&[u8]], password: &Password) -> Result<Vec<u8>> {
+    if !password.fits_pkcs12() {
+        return Err(Error::new(Code::Usage, NOT_FOR_PKCS12));
+    }
     let bad = |_| failed("making a PKCS#12 file");
     let certificates = chain
         .iter()
@@ -268,6 +271,6 @@ fn pkcs12(key: &[u8], chain: &[&[u8]], alias: &str, password: &Password) -> Resu
     let entry =
         PrivateKeyChain::new(id.as_slice(), P12Key::from_der(key).map_err(bad)?, certificates);
     let mut store = KeyStore::new();
-    store.add_entry(alias, KeyStoreEntry::PrivateKeyChain(entry));
+    store.add_entry("mip signing identity", KeyStoreEntry::PrivateKeyChain(entry));
     store.writer(password.text()).write().map_err(bad)
 }

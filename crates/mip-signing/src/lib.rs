@@ -54,6 +54,8 @@ mod password;
 mod pem;
 mod pkcs12;
 mod signer;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use algorithm::SignatureAlgorithm;

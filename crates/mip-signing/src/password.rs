@@ -4,6 +4,9 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+pub(crate) const NOT_FOR_PKCS12: &str =
+    "the password has a character that PKCS#12 cannot hold (beyond U+FFFF)";
+
 /// A password. Its memory is wiped when it is dropped; `Debug` never shows it.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
@@ -17,6 +20,11 @@ impl Password {
 
     pub(crate) fn text(&self) -> &str {
         &self.0
+    }
+
+    /// PKCS#12 hashes passwords as BMPString (RFC 7292 B.1): two bytes for each character.
+    pub(crate) fn fits_pkcs12(&self) -> bool {
+        self.0.chars().all(|c| u32::from(c) <= 0xffff)
     }
 }
 

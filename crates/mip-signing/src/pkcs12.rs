@@ -1,5 +1,6 @@
 //! PKCS#12 files (RFC 7292): a look at what they ask for first, then `p12-keystore`.
 
+use aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA1;
 use mip_base::{Code, Error, Limits, Result};
 use p12_keystore::{Pkcs12Archive, error::Error as P12Error};
 use zeroize::Zeroizing;
@@ -7,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::asn1::{self, Reader, context, context_primitive};
 use crate::key::{Derivation, WRONG_PASSWORD, pbes2};
 use crate::oid;
-use crate::password::Password;
+use crate::password::{NOT_FOR_PKCS12, Password};
 
 const CONVERT: &str = "convert it: openssl pkcs12 -legacy -in old.p12 -nodes -out all.pem, then openssl pkcs12 -export -in all.pem -out new.p12";
 /// `p12-keystore` itself stops at this many rounds.
@@ -35,6 +36,9 @@ pub(crate) fn read(der: &[u8], password: Option<&Password>, limits: &Limits) -> 
         return Err(Error::limit(Code::Limit, "pkcs12-bytes", limits.pkcs12_bytes, size));
     }
     look(der, limits)?;
+    if password.is_some_and(|p| !p.fits_pkcs12()) {
+        return Err(Error::new(Code::Password, NOT_FOR_PKCS12));
+    }
     let text = password.map_or("", Password::text);
     let archive = Pkcs12Archive::from_pkcs12(der, text).map_err(|e| match e {
         P12Error::MacError(_) if password.is_none() => {
@@ -134,7 +138,9 @@ impl Work {
             return Err(damaged());
         }
         if self.total > self.limit {
-            return Err(Error::limit(Code::Limit, "kdf-iterations", self.limit, self.total));
+            return Err(Error::limit(Code::Limit, "kdf-iterations", self.limit, self.total).hint(
+                "export the file again with fewer iterations: openssl pkcs12 -export -iter 100000",
+            ));
         }
         Ok(())
     }
@@ -172,10 +178,20 @@ impl Work {
             .hint(CONVERT)
         };
         match id {
-            oid::PBES2 => match pbes2(parameters.raw).ok_or_else(damaged)?.0 {
-                Derivation::Pbkdf2 { iterations, .. } => self.rounds(iterations),
-                Derivation::Other(what) => Err(unsupported(what)),
-            },
+            oid::PBES2 => {
+                let (derivation, cipher, _) = pbes2(parameters.raw).ok_or_else(damaged)?;
+                if !matches!(cipher, oid::AES_128_CBC | oid::AES_192_CBC | oid::AES_256_CBC) {
+                    return Err(unsupported(cipher));
+                }
+                match derivation {
+                    // `p12-keystore` is built without it.
+                    Derivation::Pbkdf2 { hash, .. } if hash == PBKDF2_HMAC_SHA1 => {
+                        Err(unsupported(oid::HMAC_SHA1))
+                    }
+                    Derivation::Pbkdf2 { iterations, .. } => self.rounds(iterations),
+                    Derivation::Other(what) => Err(unsupported(what)),
+                }
+            }
             // What macOS and older tools still export (PBES1, RFC 7292 Appendix C).
             oid::PKCS12_SHA1_3DES | oid::PKCS12_SHA1_RC2_40 => {
                 let mut r = asn1::whole(parameters.raw, asn1::SEQUENCE).ok_or_else(damaged)?;

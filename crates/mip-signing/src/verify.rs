@@ -15,7 +15,8 @@ use crate::oid;
 pub struct Verdict {
     /// Whether the signer can be believed.
     pub trust: Trust,
-    /// The signer's certificate.
+    /// The signer's certificate. Unless trusted, this is only what the signer says of itself:
+    /// anyone can make a certificate with any name.
     pub signer: CertificateInfo,
     /// The certificates in the signature, signer first.
     pub chain: Vec<CertificateInfo>,
