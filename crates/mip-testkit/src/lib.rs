@@ -4,6 +4,8 @@
 //! crate depends on none of them, so a wrong idea cannot be both written and read back.
 
 pub mod app;
+pub mod bom;
+pub mod chunks;
 pub mod cpio;
 pub mod pkg;
 pub mod shared;

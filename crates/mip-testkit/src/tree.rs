@@ -1,4 +1,4 @@
-//! A small file tree in memory, and its writers: folder, zip, tar.
+//! A small file tree in memory, and its writers: folder, zip, tar, cpio.
 //!
 //! The writers are deterministic: entries in byte order of their paths, one fixed time, owner 0:0.
 
@@ -8,6 +8,9 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
+
+/// The modification time of everything: 2025-01-01T00:00:00Z.
+pub const TIME: u32 = 1_735_689_600;
 
 /// What one node holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,6 +206,41 @@ impl Tree {
         out
     }
 
+    /// A cpio archive in the odc form, as package payloads are: names start with `./`, the
+    /// root comes first, owner `uid`:`gid`.
+    ///
+    /// # Panics
+    /// When there are more than 2^18 nodes.
+    #[must_use]
+    pub fn cpio(&self, uid: u32, gid: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut inode = 0;
+        let mut put = |name: &str, mode: u32, data: &[u8]| {
+            inode += 1;
+            assert!(inode < 1 << 18, "too many nodes");
+            let links = if mode & 0o170_000 == 0o040_000 { 2 } else { 1 };
+            out.extend(b"070707");
+            for field in [1, inode, mode, uid, gid, links, 0] {
+                out.extend(format!("{field:06o}").as_bytes());
+            }
+            out.extend(format!("{TIME:011o}{:06o}{:011o}", name.len() + 1, data.len()).as_bytes());
+            out.extend(name.as_bytes());
+            out.push(0);
+            out.extend(data);
+        };
+        put(".", 0o040_755, &[]);
+        for (path, node) in &self.nodes {
+            let name = format!("./{path}");
+            match &node.content {
+                Content::Dir => put(&name, 0o040_000 | node.mode, &[]),
+                Content::File(b) => put(&name, 0o100_000 | node.mode, b),
+                Content::Link(t) => put(&name, 0o120_000 | node.mode, t.as_bytes()),
+            }
+        }
+        put("TRAILER!!!", 0, &[]);
+        out
+    }
+
     /// [`tar`](Self::tar) inside gzip.
     #[must_use]
     pub fn tar_gz(&self) -> Vec<u8> {
@@ -244,7 +282,7 @@ fn ustar_header(path: &str, mode: u32, flag: u8, size: u64, link: &str) -> [u8; 
     put(108, b"0000000");
     put(116, b"0000000");
     put(124, format!("{size:011o}").as_bytes());
-    put(136, format!("{:011o}", 1_735_689_600).as_bytes()); // 2025-01-01T00:00:00Z
+    put(136, format!("{TIME:011o}").as_bytes());
     put(148, b"        ");
     put(156, &[flag]);
     assert!(link.len() <= 100, "{link}: too long for ustar");

@@ -10,36 +10,38 @@ use crate::Result;
 
 /// Files and links by their path below the root of the checkout.
 #[derive(Default)]
-pub(crate) struct Generated(BTreeMap<String, Content>);
+pub(crate) struct Generated(BTreeMap<String, Node>);
 
 impl Generated {
     /// Adds a file.
     pub(crate) fn file(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
-        self.0.insert(path.into(), Content::File(bytes.into()));
+        self.0.insert(path.into(), Node { mode: 0o644, content: Content::File(bytes.into()) });
     }
 
-    /// Adds a tree below `at`. Modes are not kept: git knows only the executable bit,
-    /// which the trees here need nowhere.
+    /// Adds a tree below `at`. Of the modes, the executable bit is kept, as git does.
     pub(crate) fn tree(&mut self, at: &str, tree: &Tree) {
-        for (path, Node { content, .. }) in tree.nodes() {
-            if !matches!(content, Content::Dir) {
-                self.0.insert(format!("{at}/{path}"), content.clone());
+        for (path, node) in tree.nodes() {
+            if !matches!(node.content, Content::Dir) {
+                self.0.insert(format!("{at}/{path}"), node.clone());
             }
         }
     }
 
     /// Writes everything that differs from what is there.
     pub(crate) fn write(&self) -> Result<()> {
-        for (path, content) in &self.0 {
-            if same(path, content) {
+        for (path, node) in &self.0 {
+            if same(path, node) {
                 continue;
             }
             let to = root().join(path);
             if let Some(folder) = to.parent() {
                 fs::create_dir_all(folder)?;
             }
-            match content {
-                Content::File(bytes) => fs::write(&to, bytes)?,
+            match &node.content {
+                Content::File(bytes) => {
+                    fs::write(&to, bytes)?;
+                    set_executable(&to, node.mode & 0o100 != 0)?;
+                }
                 Content::Link(target) => link(target, &to)?,
                 Content::Dir => {}
             }
@@ -65,15 +67,41 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-fn same(path: &str, content: &Content) -> bool {
+fn same(path: &str, node: &Node) -> bool {
     let at = root().join(path);
-    match content {
+    match &node.content {
         Content::File(bytes) => {
-            !at.is_symlink() && fs::read(&at).is_ok_and(|there| there == *bytes)
+            !at.is_symlink()
+                && fs::read(&at).is_ok_and(|there| there == *bytes)
+                && executable(&at).is_none_or(|x| x == (node.mode & 0o100 != 0))
         }
         Content::Link(target) => fs::read_link(&at).is_ok_and(|there| there == Path::new(target)),
         Content::Dir => at.is_dir(),
     }
+}
+
+/// Whether the owner may execute the file; `None` where files have no such bit.
+#[cfg(unix)]
+fn executable(at: &Path) -> Option<bool> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(fs::metadata(at).ok()?.permissions().mode() & 0o100 != 0)
+}
+
+#[cfg(not(unix))]
+fn executable(_: &Path) -> Option<bool> {
+    None
+}
+
+#[cfg(unix)]
+fn set_executable(at: &Path, yes: bool) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = if yes { 0o755 } else { 0o644 };
+    Ok(fs::set_permissions(at, fs::Permissions::from_mode(mode))?)
+}
+
+#[cfg(not(unix))]
+fn set_executable(_: &Path, _: bool) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
