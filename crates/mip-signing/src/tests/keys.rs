@@ -109,14 +109,18 @@ fn encrypted(iterations: u64, data: &[u8]) -> Vec<u8> {
 }
 
 fn scheme(iterations: u64) -> Vec<u8> {
+    scheme_with(iterations, oid::HMAC_SHA256, oid::AES_256_CBC)
+}
+
+fn scheme_with(iterations: u64, prf: &[u8], cipher: &[u8]) -> Vec<u8> {
     let id = |oid: &[u8], parameters: &[u8]| sequence(&[&tlv(asn1::OID, oid), parameters]);
-    let prf = id(oid::HMAC_SHA256, &[5, 0]);
+    let prf = id(prf, &[5, 0]);
     let kdf = sequence(&[
         &tlv(asn1::OCTET_STRING, &[1; 8]),
         &asn1::integer(&iterations.to_be_bytes()),
         &prf,
     ]);
-    let cipher = id(oid::AES_256_CBC, &tlv(asn1::OCTET_STRING, &[0; 16]));
+    let cipher = id(cipher, &tlv(asn1::OCTET_STRING, &[0; 16]));
     id(oid::PBES2, &sequence(&[&id(oid::PBKDF2, &kdf), &cipher]))
 }
 
@@ -179,6 +183,25 @@ fn j06_iteration_bombs_are_refused_before_they_run() {
         Code::Key
     );
     assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn j06_algorithms_that_are_not_supported_are_named() {
+    // DES-EDE3-CBC, 1.2.840.113549.3.7; pbeWithMD5AndDES-CBC, 1.2.840.113549.1.5.3
+    let des = [&oid::RSA[..6], &[3, 7]].concat();
+    let pbes1 =
+        sequence(&[&tlv(asn1::OID, &[&oid::RSA[..6], &[1, 5, 3]].concat()), &sequence(&[])]);
+    let cases = [
+        (scheme_with(1, oid::HMAC_SHA1, oid::AES_256_CBC), "1.2.840.113549.2.7"),
+        (scheme_with(1, oid::HMAC_SHA256, &des), "1.2.840.113549.3.7"),
+        (pbes1, "1.2.840.113549.1.5.3"),
+    ];
+    for (scheme, words) in cases {
+        let key = sequence(&[&scheme, &tlv(asn1::OCTET_STRING, &[0; 16])]);
+        let e = from_p12(&pfx(Some(1), &key), Some("x")).unwrap_err();
+        assert!(e.code() == Code::Key && e.message().contains(words), "{e}");
+        assert!(e.next_step().unwrap().contains("openssl pkcs12"));
+    }
 }
 
 #[test]
