@@ -11,10 +11,10 @@
 //! use mip_cpio::CpioReader;
 //!
 //! // One file "hi" with the data "yo", then the trailer, as `cpio -o -H odc` writes it.
-//! let mut archive = b"070707000001000002100644000000000000000001000000000000000000000003\
-//!                     00000000002hi\0yo".to_vec();
-//! archive.extend(b"070707000000000000000000000000000000000001000000000000000000000013\
-//!                  00000000000TRAILER!!!\0");
+//! let mut archive = b"070707000001000002100644000000000000000001\
+//!                     0000000000000000000000300000000002hi\0yo".to_vec();
+//! archive.extend(b"070707000000000000000000000000000000000001\
+//!                     0000000000000000000001300000000000TRAILER!!!\0");
 //! archive.resize(512, 0);
 //!
 //! let mut r = CpioReader::new(&archive[..], &Job::default());

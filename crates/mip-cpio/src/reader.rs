@@ -133,7 +133,8 @@ impl<R: Read> CpioReader<R> {
         let variant = Variant::of(&magic).map_err(|e| e.at(start))?;
         let first = *self.variant.get_or_insert(variant);
         if first != variant {
-            let what = format!("a {} member in a {} archive", variant.name(), first.name());
+            let what =
+                format!("a {} member in an archive of {} members", variant.name(), first.name());
             return Err(damaged(what).at(start));
         }
         let mut rest = [0; 104];

@@ -7,6 +7,7 @@ pub mod app;
 pub mod bom;
 pub mod chunks;
 pub mod cpio;
+pub mod heap;
 pub mod pkg;
 pub mod shared;
 pub mod tree;
