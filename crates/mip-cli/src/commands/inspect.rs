@@ -1,0 +1,298 @@
+//! `mip inspect`: everything that is known of an installer, and where it was read.
+
+use mip_base::{Result, escape};
+use mip_core::inspection::{AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance};
+use mip_core::{InspectOptions, PayloadScan};
+
+use crate::args::{InspectArgs, LookArgs, Scan};
+use crate::commands::shown;
+use crate::context::{Context, Reply, about};
+use crate::output::json;
+use crate::output::text::{Rows, bytes};
+
+pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
+    let name = shown(&args.file, &args.stdin.stdin_name);
+    let job = context.job(&name);
+    let place = |e| about(&args.file, e);
+    let input = context.input(&args.file, &args.stdin.stdin_name, &job).map_err(place)?;
+    let mut options = options(&args.look);
+    options.hash = args.hash;
+    let found = mip_core::inspect(&input, &options, &job).map_err(place)?;
+    Ok(Reply::done(text(&found), json::value(&found)?))
+}
+
+/// The library's form of the options.
+pub(crate) fn options(args: &LookArgs) -> InspectOptions {
+    let mut options = InspectOptions::default();
+    options.primary_app = args.primary_app.clone();
+    options.select = args.select.clone();
+    options.payload_scan = match args.payload_scan {
+        Scan::Auto => PayloadScan::Auto,
+        Scan::Never => PayloadScan::Never,
+        Scan::Always => PayloadScan::Always,
+    };
+    options
+}
+
+fn text(i: &Inspection) -> String {
+    let mut out = format!("{}\n", escape(&i.input.name));
+    out.push_str(&input(i).text());
+    section(&mut out, "Identity", &identity(i));
+    section(&mut out, "Installer", &installer(i));
+    for (n, c) in i.installer.components.iter().enumerate() {
+        section(&mut out, &format!("Component {}", n.saturating_add(1)), &component(c));
+    }
+    for app in &i.apps {
+        let note = match (app.primary, app.nested) {
+            (true, _) => " (primary)",
+            (false, true) => " (inside another bundle)",
+            (false, false) => "",
+        };
+        section(&mut out, &format!("App {}{note}", escape(&app.path)), &self::app(app, i));
+    }
+    let mut receipts = Rows::new();
+    for r in &i.installer.receipts {
+        receipts.with(&escape(&r.id), escape(&r.version), &source(&r.source, i));
+    }
+    section(&mut out, "Receipts", &receipts);
+    let mut warnings = Rows::new();
+    for w in &i.warnings {
+        warnings.add(w.code, w.message.clone());
+    }
+    section(&mut out, "Warnings", &warnings);
+    let mut notes = Rows::new();
+    for n in &i.notes {
+        notes.add("note", escape(n));
+    }
+    section(&mut out, "Tolerated", &notes);
+    out
+}
+
+fn section(out: &mut String, title: &str, rows: &Rows) {
+    if !rows.is_empty() {
+        out.push_str(&format!("\n{title}\n{}", rows.text()));
+    }
+}
+
+/// `from PackageInfo pkg-info@identifier`: the place without the input's own name, and the key.
+fn source(p: &Provenance, i: &Inspection) -> String {
+    let name = escape(&i.input.name);
+    let inside = p.place.strip_prefix(&name).and_then(|rest| rest.strip_prefix("//"));
+    match (inside.unwrap_or(&p.place), &p.key) {
+        ("", _) => p.rule.to_owned(),
+        (place, Some(key)) => format!("from {place} {}", escape(key)),
+        (place, None) => format!("from {place}, {}", p.rule),
+    }
+}
+
+/// One row for a fact, where there is one.
+fn fact<T>(
+    rows: &mut Rows,
+    label: &str,
+    f: Option<&Fact<T>>,
+    i: &Inspection,
+    show: impl Fn(&T) -> String,
+) {
+    if let Some(f) = f {
+        rows.with(label, show(&f.value), &source(&f.source, i));
+    }
+}
+
+fn strings(list: &[String]) -> String {
+    list.iter().map(|s| escape(s)).collect::<Vec<_>>().join(", ")
+}
+
+/// The JSON word of an enum of the library.
+fn word(of: &impl serde::Serialize) -> String {
+    json::value(of).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn input(i: &Inspection) -> Rows {
+    let mut rows = Rows::new();
+    rows.add("kind", i.input.kind.word());
+    if let Some(c) = &i.input.container {
+        let inside = i.input.path_in_container.as_deref().map(escape).unwrap_or_default();
+        rows.add("inside", format!("{} {inside}", word(c)).trim_end());
+    }
+    rows.add("size", bytes(i.input.size));
+    rows.maybe("sha256", i.input.sha256.as_deref());
+    rows
+}
+
+fn identity(i: &Inspection) -> Rows {
+    let id = &i.identity;
+    let mut rows = Rows::new();
+    fact(&mut rows, "identifier", id.bundle_id.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "name", id.name.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "version", id.version.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "short version", id.short_version.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "bundle version", id.bundle_version.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "lowest macOS", id.min_os.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "highest macOS", id.max_os.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "architectures", id.architectures.as_ref(), i, |l| strings(l));
+    fact(&mut rows, "category", id.category.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "copyright", id.copyright.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "icon", id.icon.as_ref(), i, |icon| {
+        let pixels = icon.pixels.map(|p| format!(", {p} pixels")).unwrap_or_default();
+        format!("{}{pixels}", escape(&icon.path))
+    });
+    fact(&mut rows, "localized names", id.localized_names.as_ref(), i, |names| {
+        let pairs = names.iter().map(|(l, n)| format!("{}: {}", escape(l), escape(n)));
+        pairs.collect::<Vec<_>>().join(", ")
+    });
+    rows
+}
+
+fn installer(i: &Inspection) -> Rows {
+    let t = &i.installer;
+    let mut rows = Rows::new();
+    fact(&mut rows, "title", t.title.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "product", t.product_id.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "product version", t.product_version.as_ref(), i, |s| escape(s));
+    for range in &t.allowed_os {
+        fact(&mut rows, "allowed macOS", Some(range), i, os_range);
+    }
+    fact(&mut rows, "host architectures", t.host_architectures.as_ref(), i, |l| strings(l));
+    fact(&mut rows, "at the end", t.restart.as_ref(), i, word);
+    fact(&mut rows, "domains", t.domains.as_ref(), i, |d| {
+        let all = [
+            ("anywhere", d.anywhere),
+            ("current user's home", d.current_user_home),
+            ("system volume", d.local_system),
+        ];
+        let allowed = all.iter().filter(|(_, yes)| *yes == Some(true)).map(|(n, _)| *n);
+        allowed.collect::<Vec<_>>().join(", ")
+    });
+    if t.licence {
+        let files = t.licence_files.iter().map(|f| match &f.language {
+            Some(language) => format!("{} ({})", escape(&f.file), escape(language)),
+            None => escape(&f.file),
+        });
+        let files = files.collect::<Vec<_>>().join(", ");
+        rows.add("licence", if files.is_empty() { "must be accepted".to_owned() } else { files });
+    }
+    for app in &t.must_close {
+        fact(&mut rows, "must close", Some(app), i, |s| escape(s));
+    }
+    for choice in &t.choices {
+        let title = choice.title.as_deref().unwrap_or(&choice.id);
+        rows.add("choice", format!("{}: {}", escape(title), strings(&choice.packages)));
+    }
+    if t.javascript {
+        rows.add("JavaScript", "present, never run: what it decides is not known");
+    }
+    fact(&mut rows, "installed KB", t.installed_kbytes.as_ref(), i, u64::to_string);
+    fact(&mut rows, "installed files", t.installed_files.as_ref(), i, u64::to_string);
+    fact(&mut rows, "installed bytes", t.installed_bytes.as_ref(), i, |n| bytes(*n));
+    rows
+}
+
+fn os_range(r: &OsRange) -> String {
+    let part =
+        |word: &str, v: &Option<String>| v.as_deref().map(|v| format!("{word} {}", escape(v)));
+    let parts = [part("from", &r.min), part("to", &r.max), part("before", &r.before)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn component(c: &ComponentInfo) -> Rows {
+    let mut rows = Rows::new();
+    rows.maybe("identifier", c.id.as_deref());
+    rows.maybe("version", c.version.as_deref());
+    rows.maybe("install location", c.install_location.as_deref());
+    // The place is escaped already.
+    rows.add("place", c.place.clone());
+    rows.maybe("authorisation", c.auth.as_deref());
+    if let Some(n) = c.files {
+        rows.add("files", n.to_string());
+    }
+    if let Some(n) = c.install_kbytes {
+        rows.add("installed KB", n.to_string());
+    }
+    if c.payload {
+        let format = c.payload_format.as_deref().map(|f| format!("{}, ", escape(f)));
+        let size = bytes(c.payload_stored_bytes);
+        let format = format.unwrap_or_default();
+        rows.add("payload", format!("{format}{size} as stored, {}", word(&c.payload_state)));
+    } else {
+        rows.add("payload", "none");
+    }
+    for s in &c.scripts {
+        let label = s.role.as_deref().unwrap_or("script file");
+        let with = s.interpreter.as_deref().map(|w| format!("{}, ", escape(w))).unwrap_or_default();
+        let size = s.size.map_or_else(|| "size not known".to_owned(), bytes);
+        rows.with(&escape(label), escape(&s.name), &format!("{with}{size}"));
+    }
+    for b in &c.bundles {
+        let id = b.id.as_deref().unwrap_or("no identifier");
+        let version =
+            b.short_version.as_deref().or(b.bundle_version.as_deref()).unwrap_or("no version");
+        rows.with("bundle", escape(&b.path), &format!("{}, {}", escape(id), escape(version)));
+    }
+    if !c.relocatable_bundles.is_empty() {
+        rows.add("relocatable", strings(&c.relocatable_bundles));
+    }
+    rows.maybe("at the end", c.postinstall_action.as_deref());
+    if !c.must_close.is_empty() {
+        rows.add("must close", strings(&c.must_close));
+    }
+    rows
+}
+
+fn app(a: &AppInfo, i: &Inspection) -> Rows {
+    let mut rows = Rows::new();
+    fact(&mut rows, "identifier", a.bundle_id.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "name", a.name.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "short version", a.short_version.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "bundle version", a.bundle_version.as_ref(), i, |s| escape(s));
+    rows.maybe("lands at", a.install_path.as_deref());
+    fact(&mut rows, "lowest macOS", a.min_os.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "highest macOS", a.max_os.as_ref(), i, |s| escape(s));
+    fact(&mut rows, "architectures", a.architectures.as_ref(), i, |l| strings(l));
+    fact(&mut rows, "category", a.category.as_ref(), i, |s| escape(s));
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mip_core::inspection::{InputInfo, Warning};
+
+    fn sample() -> Inspection {
+        let mut input = InputInfo::default();
+        input.name = "Sample.pkg".to_owned();
+        input.size = 12_345;
+        let mut i = Inspection::new(input);
+        let place = "Sample.pkg//PackageInfo";
+        let id = Fact::new(
+            "com.\u{1b}[2Jexample".to_owned(),
+            place,
+            Some("pkg-info@identifier"),
+            "stated",
+        );
+        i.identity.bundle_id = Some(id);
+        i.identity.name = Some(Fact::new("Sample".to_owned(), "Sample.pkg", None, "file-name"));
+        i.warnings.push(Warning::new("W_TEST", "something to know"));
+        i
+    }
+
+    #[test]
+    fn values_show_their_source_and_cannot_move_the_cursor() {
+        let shown = text(&sample());
+        assert!(
+            shown.contains("com.\\u{1b}[2Jexample  (from PackageInfo pkg-info@identifier)"),
+            "{shown}"
+        );
+        assert!(shown.contains("(from Sample.pkg, file-name)"), "{shown}");
+        assert!(shown.contains("12345 bytes (12.0 KiB)"), "{shown}");
+        assert!(shown.contains("Warnings\n  W_TEST  something to know"), "{shown}");
+        assert!(!shown.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn sections_without_content_are_left_out() {
+        let shown = text(&Inspection::new(InputInfo::default()));
+        for absent in ["Installer", "Receipts", "Warnings", "App "] {
+            assert!(!shown.contains(absent), "{absent}: {shown}");
+        }
+    }
+}

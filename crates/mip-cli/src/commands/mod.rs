@@ -1,0 +1,65 @@
+//! One module per command: options to library calls to a reply.
+
+pub(crate) mod completions;
+pub(crate) mod convert;
+pub(crate) mod extract;
+pub(crate) mod formats;
+pub(crate) mod identity;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod man;
+pub(crate) mod sign;
+pub(crate) mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mip_base::{Code, Error, FileAt, ReadAt as _, Result, Section, escape};
+use mip_core::{Output, SignerReport};
+
+use crate::args::usage;
+use crate::output::copy_to_stdout;
+
+/// The name of an input in what is printed. Not escaped.
+fn shown(path: &Path, stdin_name: &str) -> String {
+    if crate::args::is_dash(path) {
+        stdin_name.to_owned()
+    } else {
+        path.to_string_lossy().into_owned()
+    }
+}
+
+/// One line about a signer.
+fn signer_line(s: &SignerReport) -> String {
+    let name = s.common_name.as_deref().unwrap_or(&s.subject);
+    format!("{}, valid until {}", escape(name), s.not_after)
+}
+
+/// An archive on its way to stdout: built in an unnamed temporary file first, because its
+/// headers are patched and because a broken one must not be seen.
+struct ToStdout(Arc<FileAt>);
+
+impl ToStdout {
+    fn new() -> Result<Self> {
+        if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+            let hint = "redirect it into a file, or give --output a path";
+            return Err(usage("stdout is a terminal, and an archive is not text", hint));
+        }
+        let file = tempfile::tempfile()
+            .map_err(|e| Error::from_io(Code::OutputIo, "cannot create a temporary file", e))?;
+        Ok(Self(Arc::new(FileAt::growing(file))))
+    }
+
+    fn output(&self) -> Output {
+        Output::sink(self.0.clone())
+    }
+
+    fn send(self) -> Result<()> {
+        let size = self.0.size();
+        copy_to_stdout(
+            Section::new(self.0, 0, size).map(|s| s.reader()).ok_or_else(|| {
+                Error::new(Code::Internal, "the temporary file has changed its size")
+            })?,
+        )
+    }
+}
