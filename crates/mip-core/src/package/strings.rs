@@ -25,11 +25,11 @@ pub fn parse(bytes: &[u8], job: &Job) -> Result<BTreeMap<String, String>> {
 }
 
 fn property_list(bytes: &[u8], job: &Job) -> Result<BTreeMap<String, String>> {
-    let value = crate::plist::parse(bytes, job)?;
+    let value = crate::plist::read(bytes, job)?;
     let dict = value
-        .as_dictionary()
+        .as_dict()
         .ok_or_else(|| Error::new(Code::Plist, "the strings table is not a dictionary"))?;
-    let texts = dict.iter().filter_map(|(k, v)| Some((k.clone(), v.as_string()?.to_owned())));
+    let texts = dict.iter().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())));
     Ok(texts.collect())
 }
 

@@ -1,0 +1,393 @@
+//! Payloads and script archives as streams: read as far as needed, never unpacked to disk.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape};
+use mip_codec::{Compression, aa, decoder, sniff};
+use mip_cpio::CpioReader;
+
+use crate::app::{self, AppFacts, BUNDLES, PROGRAM_HEAD, has_extension};
+use crate::inspection::ScriptInfo;
+use crate::plist;
+
+/// When a payload is read for what the package's own tables leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum PayloadScan {
+    /// When it is stored in no more than [`Limits::payload_scan`](mip_base::Limits::payload_scan) bytes.
+    #[default]
+    Auto,
+    /// Never: only PackageInfo, Distribution and Bom are read.
+    Never,
+    /// Whatever its size.
+    Always,
+}
+
+impl PayloadScan {
+    /// Whether an archive of `stored` bytes may be read.
+    pub(super) fn allows(self, stored: u64, job: &Job) -> bool {
+        match self {
+            Self::Auto => stored <= job.limits().payload_scan,
+            Self::Never => false,
+            Self::Always => true,
+        }
+    }
+}
+
+/// Apps of one payload that are looked at.
+pub(super) const MAX_APPS: usize = 1000;
+/// Largest icon file that is taken out of a payload.
+const MAX_ICON: u64 = 8 << 20;
+/// Apps whose icon is taken out of one payload.
+const MAX_ICONS: usize = 8;
+/// Programs of which the head is kept because their `Info.plist` was not seen yet.
+const MAX_EARLY: usize = 64;
+/// Script files that are listed.
+pub(super) const MAX_SCRIPTS: usize = 1000;
+
+/// Bytes that tell the format of an archive apart.
+const HEAD: usize = 16;
+
+/// A cpio archive or Apple Archive, whatever it is compressed with.
+pub(super) struct Archive {
+    inner: Inner,
+    /// How it is packed, in the words of the inspection.
+    pub(super) format: &'static str,
+}
+
+enum Inner {
+    Cpio(CpioReader<Box<dyn Read + Send>>),
+    Apple(aa::Reader),
+}
+
+/// A file of an archive; other kinds of entries are passed over.
+struct File {
+    path: EntryPath,
+    size: u64,
+}
+
+impl Archive {
+    /// Looks at the first bytes of `input` and prepares to read.
+    pub(super) fn open(input: Box<dyn Read + Send>, job: &Job) -> Result<Self> {
+        let (head, input) = peek(input)?;
+        // pbzx is the packing of cpio payloads and of Apple Archives; what comes out tells.
+        let packing = sniff(&head);
+        if packing.is_none() && aa::sniff(&head) {
+            return Ok(Self { inner: Inner::Apple(aa::Reader::new(input, job)?), format: "aa" });
+        }
+        let format = packing.map_or("cpio", Compression::name);
+        let decoded = decoder(packing.unwrap_or(Compression::None), input, job)?;
+        let (head, decoded) = peek(decoded)?;
+        if aa::sniff(&head) {
+            return Ok(Self { inner: Inner::Apple(aa::Reader::new(decoded, job)?), format: "aa" });
+        }
+        Ok(Self { inner: Inner::Cpio(CpioReader::new(decoded, job)), format })
+    }
+
+    fn next_file(&mut self) -> Result<Option<File>> {
+        loop {
+            let (path, kind, size) = match &mut self.inner {
+                Inner::Cpio(r) => match r.next_entry()? {
+                    Some(e) => (e.path, e.kind, e.size),
+                    None => return Ok(None),
+                },
+                Inner::Apple(r) => match r.next_entry()? {
+                    Some(e) => (e.path, e.kind, e.size),
+                    None => return Ok(None),
+                },
+            };
+            if let (Some(path), EntryKind::File) = (path, kind) {
+                return Ok(Some(File { path, size }));
+            }
+        }
+    }
+
+    /// Up to `limit` bytes of the current file.
+    fn data(&mut self, limit: u64) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.take(limit)
+            .read_to_end(&mut out)
+            .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
+        Ok(out)
+    }
+}
+
+impl Read for Archive {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.inner {
+            Inner::Cpio(r) => r.read(buf),
+            Inner::Apple(r) => r.read(buf),
+        }
+    }
+}
+
+/// The first bytes of a stream, and the stream from its start.
+fn peek(mut input: Box<dyn Read + Send>) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
+    let mut head = Vec::with_capacity(HEAD);
+    (&mut input)
+        .take(u64::try_from(HEAD).unwrap_or(u64::MAX))
+        .read_to_end(&mut head)
+        .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
+    Ok((head.clone(), Box::new(io::Cursor::new(head).chain(input))))
+}
+
+/// An app that a payload holds.
+#[derive(Debug, Default)]
+pub(super) struct PayloadApp {
+    /// Path of the bundle in the payload; empty when the payload is what is inside a bundle.
+    pub(super) root: String,
+    /// Path of its `Info.plist`.
+    pub(super) plist: String,
+    pub(super) facts: AppFacts,
+    /// Path and bytes of its icon file.
+    pub(super) icon: Option<(String, Vec<u8>)>,
+    /// Why its `Info.plist` could not be used.
+    pub(super) trouble: Option<Error>,
+}
+
+/// The path of the bundle that an `Info.plist` at `path` belongs to, if it is one of an app.
+/// `in_app` says that the root of the payload is itself an app bundle.
+pub(super) fn app_root(path: &str, in_app: bool) -> Option<&str> {
+    if in_app && matches!(path, "Contents/Info.plist" | "Info.plist") {
+        return Some("");
+    }
+    let folder = path.strip_suffix("/Info.plist")?;
+    let root = folder.strip_suffix("/Contents").unwrap_or(folder);
+    has_extension(root, &["app"]).then_some(root)
+}
+
+/// Whether a bundle lies inside another one.
+pub(super) fn is_nested(root: &str, in_app: bool) -> bool {
+    let above = root.rsplit_once('/').map_or("", |(above, _)| above);
+    (in_app && !root.is_empty()) || above.split('/').any(|c| has_extension(c, BUNDLES))
+}
+
+/// What to look for in a payload.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The `Info.plist` files that the Bom lists; `None` when there is no list.
+    pub(super) plists: Option<HashSet<&'a str>>,
+    /// The other files inside apps that the Bom lists; asked only when `plists` is given.
+    pub(super) files: HashSet<&'a str>,
+    /// The payload is what is inside an app bundle.
+    pub(super) in_app: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Program,
+    Icon,
+}
+
+/// Reads a payload until all that is wanted was seen.
+///
+/// What was found before an error is kept.
+pub(super) fn scan(
+    archive: &mut Archive,
+    wanted: Wanted<'_>,
+    job: &Job,
+) -> (Vec<PayloadApp>, Result<()>) {
+    let mut scan =
+        Scan { wanted, apps: Vec::new(), pending: HashMap::new(), early: HashMap::new(), icons: 0 };
+    let end = scan.run(archive, job);
+    (scan.apps, end)
+}
+
+struct Scan<'a> {
+    wanted: Wanted<'a>,
+    apps: Vec<PayloadApp>,
+    pending: HashMap<String, (usize, Part)>,
+    early: HashMap<String, Vec<u8>>,
+    icons: usize,
+}
+
+impl Scan<'_> {
+    fn run(&mut self, archive: &mut Archive, job: &Job) -> Result<()> {
+        let program_head = u64::try_from(PROGRAM_HEAD).unwrap_or(u64::MAX);
+        while !self.done() {
+            let Some(file) = archive.next_file()? else { return Ok(()) };
+            let path = file.path.as_str();
+            if self.wants_plist(path) {
+                if self.apps.len() < MAX_APPS {
+                    self.plist(archive, path, file.size, job)?;
+                }
+            } else if let Some((app, part)) = self.pending.remove(path) {
+                match part {
+                    Part::Program => {
+                        let head = archive.data(program_head)?;
+                        if let Some(a) = self.apps.get_mut(app) {
+                            a.facts.architectures = app::architectures(&head);
+                        }
+                    }
+                    Part::Icon if file.size <= MAX_ICON => {
+                        let data = archive.data(MAX_ICON)?;
+                        if let Some(a) = self.apps.get_mut(app) {
+                            a.icon = Some((path.to_owned(), data));
+                        }
+                    }
+                    Part::Icon => {}
+                }
+            } else if self.early.len() < MAX_EARLY && is_program_path(path) {
+                let head = archive.data(program_head)?;
+                self.early.insert(path.to_owned(), head);
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&self) -> bool {
+        self.pending.is_empty() && self.wanted.plists.as_ref().is_some_and(HashSet::is_empty)
+    }
+
+    fn wants_plist(&mut self, path: &str) -> bool {
+        match &mut self.wanted.plists {
+            Some(list) => list.remove(path),
+            None => app_root(path, self.wanted.in_app).is_some(),
+        }
+    }
+
+    fn plist(&mut self, archive: &mut Archive, path: &str, size: u64, job: &Job) -> Result<()> {
+        let root = app_root(path, self.wanted.in_app).unwrap_or_default();
+        // A bundle with both layouts: the one in Contents counts, as for macOS.
+        let known = self.apps.iter().position(|a| a.root == root);
+        if known.is_some() && !path.ends_with("Contents/Info.plist") {
+            return Ok(());
+        }
+        let mut found =
+            PayloadApp { root: root.to_owned(), plist: path.to_owned(), ..PayloadApp::default() };
+        let limit = job.limits().plist_bytes;
+        if size > limit {
+            found.trouble = Some(Error::limit(Code::Limit, "plist-bytes", limit, size));
+        } else {
+            let data = archive.data(limit)?;
+            match plist::read(&data, job).and_then(|v| app::facts(&v)) {
+                Ok(facts) => found.facts = facts,
+                Err(e) if is_fatal(&e) => return Err(e),
+                Err(e) => found.trouble = Some(e),
+            }
+        }
+        let app = known.unwrap_or(self.apps.len());
+        let folder = path.strip_suffix("Info.plist").unwrap_or_default().to_owned();
+        let contents = folder.ends_with("Contents/");
+        if let Some(name) = found.facts.executable.as_ref().filter(|n| !n.contains('/')) {
+            let program =
+                if contents { format!("{folder}MacOS/{name}") } else { format!("{folder}{name}") };
+            match self.early.get(&program) {
+                Some(head) => found.facts.architectures = app::architectures(head),
+                None => self.expect(program, app, Part::Program),
+            }
+        }
+        let nested = is_nested(root, self.wanted.in_app);
+        let icon = found.facts.icon_file.as_ref().filter(|n| !n.contains('/') && !nested);
+        if let Some(name) = icon.filter(|_| self.icons < MAX_ICONS) {
+            self.icons = self.icons.saturating_add(1);
+            let name =
+                if has_extension(name, &["icns"]) { name.clone() } else { format!("{name}.icns") };
+            let folder = if contents { format!("{folder}Resources/") } else { folder };
+            self.expect(format!("{folder}{name}"), app, Part::Icon);
+        }
+        match self.apps.get_mut(app) {
+            Some(old) => *old = found,
+            None => self.apps.push(found),
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, path: String, app: usize, part: Part) {
+        if self.wanted.plists.is_none() || self.wanted.files.contains(path.as_str()) {
+            self.pending.insert(path, (app, part));
+        }
+    }
+}
+
+/// Whether a main app's program could be at `path`.
+fn is_program_path(path: &str) -> bool {
+    let Some((folder, _)) = path.rsplit_once('/') else { return false };
+    let root = folder.strip_suffix("/Contents/MacOS").unwrap_or(folder);
+    has_extension(root, &["app"])
+}
+
+/// Errors that end an inspection; all others only say that one part could not be read.
+pub(super) fn is_fatal(e: &Error) -> bool {
+    use mip_base::Kind;
+    matches!(e.kind(), Kind::Cancelled | Kind::InputIo | Kind::InputChanged | Kind::Internal)
+}
+
+/// What a script archive holds. `roles` maps file names to what runs them.
+///
+/// What was found before an error is kept.
+pub(super) fn scripts(
+    archive: &mut Archive,
+    roles: &HashMap<String, String>,
+    job: &Job,
+) -> (Vec<ScriptInfo>, Result<()>) {
+    let mut out = Vec::new();
+    let end = list_scripts(archive, roles, &mut out, job);
+    (out, end)
+}
+
+fn list_scripts(
+    archive: &mut Archive,
+    roles: &HashMap<String, String>,
+    out: &mut Vec<ScriptInfo>,
+    job: &Job,
+) -> Result<()> {
+    while let Some(file) = archive.next_file()? {
+        job.check()?;
+        let name = file.path.as_str();
+        let role = roles.get(name);
+        // Scripts that run are listed in any case, helper files up to a number.
+        if role.is_none() && out.len() >= MAX_SCRIPTS {
+            continue;
+        }
+        let head = archive.data(256)?;
+        out.push(ScriptInfo {
+            name: name.to_owned(),
+            role: role.cloned(),
+            interpreter: interpreter(&head),
+            size: Some(file.size),
+        });
+    }
+    Ok(())
+}
+
+/// What follows `#!` on the first line.
+pub(super) fn interpreter(head: &[u8]) -> Option<String> {
+    let line = head.strip_prefix(b"#!")?.split(|b| matches!(b, b'\n' | b'\r')).next()?;
+    let text = std::str::from_utf8(line).ok()?.trim();
+    (!text.is_empty()).then(|| escape(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_plists_of_apps_are_known_by_their_path() {
+        assert_eq!(app_root("A.app/Contents/Info.plist", false), Some("A.app"));
+        assert_eq!(app_root("x/A.APP/Info.plist", false), Some("x/A.APP"));
+        assert_eq!(app_root("A.app/Contents/Resources/Info.plist", false), None);
+        assert_eq!(app_root("A.framework/Info.plist", false), None);
+        assert_eq!(app_root(".app/Info.plist", false), None);
+        assert_eq!(app_root("Contents/Info.plist", false), None);
+        assert_eq!(app_root("Contents/Info.plist", true), Some(""));
+        assert!(is_nested("A.app/Contents/Resources/B.app", false));
+        assert!(is_nested("Library/X.plugin/B.app", false));
+        assert!(!is_nested("Applications/Utilities/B.app", false));
+        assert!(is_nested("Contents/Helpers/B.app", true));
+        assert!(!is_nested("", true));
+    }
+
+    #[test]
+    fn interpreters_are_the_first_line() {
+        assert_eq!(interpreter(b"#!/bin/sh -e\nx").as_deref(), Some("/bin/sh -e"));
+        assert_eq!(
+            interpreter(b"#! /usr/bin/env python3\r\n").as_deref(),
+            Some("/usr/bin/env python3")
+        );
+        assert_eq!(interpreter(b"\xcf\xfa\xed\xfe"), None);
+        assert_eq!(interpreter(b"#!\n"), None);
+        assert_eq!(interpreter(b"#!\xff\n"), None);
+    }
+}
