@@ -201,16 +201,14 @@ impl Index {
         Ok(index)
     }
 
-    /// Checks the rules of the profile: product, names, order, modes, sizes and offsets.
+    /// Checks the rules of the profile that no single name breaks: product, order, modes, sizes
+    /// and offsets.
     pub(crate) fn check(&self) -> Result<()> {
         check_product(&self.product, Code::MipAmbiguous)?;
         let mut at = 0u64;
         let mut last: Option<&IndexEntry> = None;
         for e in &self.entries {
             let bad = |why: &str| Err(ambiguous(why).within(&e.path));
-            if role_of(e.path.as_str())? != e.role {
-                return bad("the entry has the role of another name");
-            }
             if !MODES.contains(&e.mode) {
                 return bad("the entry has a mode other than 0644 and 0755");
             }

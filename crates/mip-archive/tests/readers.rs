@@ -195,6 +195,20 @@ fn a_listing_of_hostile_bytes_never_panics() {
             let _ = list(b);
         }
     }
+    // Three bytes that the directory's size counts and no record holds.
+    let mut odd = good.clone();
+    let tail = good.len() - 98;
+    odd.splice(tail..tail, [0; 3]);
+    odd[tail + 3 + 40] += 3;
+    odd[tail + 3 + 56 + 8] += 3;
+    odd[tail + 3 + 76 + 12] += 3;
+    assert_eq!(list(odd).unwrap_err().code(), mip_base::Code::Zip);
+    let mut limits = mip_base::Limits::default();
+    limits.entries = 6;
+    let (token, quiet) = (mip_base::CancelToken::new(), Arc::new(mip_base::SilentProgress));
+    let few = Job::new(limits, token, quiet);
+    let e = list_unverified(Arc::new(good.clone()), &few).unwrap_err();
+    assert_eq!(e.code(), mip_base::Code::LimitEntries);
     // A comment and bytes in front of it are someone else's business: still listed.
     let mut commented = good.clone();
     let n = commented.len();

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use common::{check, fake_signature, open, small, vector_entries, verify, verify_full, write};
 use mip_archive::{Archive, Index, resign};
 use mip_base::{Code, Error, Job, Kind, MemoryFile, Source};
+use sha2::{Digest, Sha256};
 
 fn refused(bytes: Vec<u8>, what: &dyn std::fmt::Display) -> Error {
     match verify(bytes) {
@@ -227,6 +228,38 @@ fn structural_attacks_that_keep_the_tail_consistent_are_refused() {
 }
 
 #[test]
+fn parts_that_do_not_touch_are_refused_before_the_signature_is_looked_at() {
+    let good = small();
+    let at_open = |bytes: Vec<u8>, what: &str| {
+        let e = open(bytes).expect_err(what);
+        assert_eq!(e.code(), Code::MipAmbiguous, "{what}");
+    };
+    let mut p = Parts::of(&good);
+    p.signature.push(0);
+    at_open(p.join(), "gap before the directory");
+    let mut p = Parts::of(&good);
+    p.index.push(0);
+    p.shift_offset(6, 1);
+    at_open(p.join(), "gap before the signature");
+    let mut b = good.clone();
+    b.insert(good.len() - 98, 0);
+    at_open(b, "gap before the tail");
+    let mut p = Parts::of(&good);
+    p.signature.truncate(52);
+    p.records[6][20..28].fill(0);
+    at_open(p.join(), "empty signature");
+
+    // Two archives in one file, with the end of the second one made to fit.
+    let mut p = Parts::of(&good);
+    let moved = good.len();
+    p.body = [good.as_slice(), &p.body].concat();
+    p.shift_offset(5, moved);
+    p.shift_offset(6, moved);
+    let e = refused(p.join(), &"an archive in front of the archive");
+    assert!(e.message().contains("another number") || e.message().contains("body of"), "{e:?}");
+}
+
+#[test]
 fn h05_h15_h16_fields_of_the_tail_are_the_only_ones_possible() {
     let good = small();
     for at in good.len() - 98..good.len() {
@@ -288,8 +321,19 @@ fn a_lying_signer_is_found_by_the_full_depth() {
     let e = verify_full(lie).unwrap_err();
     assert_eq!((e.code(), e.path().as_deref()), (Code::MipTampered, Some("Info.plist")));
 
+    // A CRC that index, header and directory agree on, and that is wrong.
     index.entries[0].sha256[0] ^= 1;
     index.entries[0].crc32 ^= 1;
+    let crc = index.entries[0].crc32.to_le_bytes();
+    let mut parts = Parts::of(&good);
+    parts.body[14..18].copy_from_slice(&crc);
+    parts.records[0][16..20].copy_from_slice(&crc);
+    index.blocks[0] = Sha256::digest(&parts.body).into();
+    let lie = rebuilt(parts, &index.encode().unwrap());
+    verify(lie.clone()).unwrap();
+    let e = verify_full(lie).unwrap_err();
+    assert_eq!((e.code(), e.path().as_deref()), (Code::MipTampered, Some("Info.plist")));
+    // A CRC that the header does not share.
     let e = verify(rebuilt(Parts::of(&good), &index.encode().unwrap())).unwrap_err();
     assert_eq!((e.code(), e.offset()), (Code::MipAmbiguous, Some(14)), "{e:?}");
 }

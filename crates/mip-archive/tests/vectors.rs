@@ -126,6 +126,74 @@ fn index_mutations_never_panic_and_are_refused_or_canonical() {
     assert!(!decode(&[index.as_slice(), &[0; 32]].concat()));
 }
 
+/// Gives every entry the offsets that the layout asks for (section 4 of the page), so that only
+/// the rule under test is broken.
+fn lay_out(index: &mut Index) {
+    let mut at = 0;
+    for e in &mut index.entries {
+        e.header_offset = at;
+        at += 30 + e.path.as_str().len() as u64;
+        if e.path.as_str().starts_with("payload/") {
+            at = (at + 26).next_multiple_of(4096);
+        }
+        e.offset = at;
+        at += e.size;
+    }
+    index.body = at;
+    index.blocks.resize(at.div_ceil(1 << 20) as usize, [0; 32]);
+}
+
+#[test]
+fn h01_h09_each_rule_of_the_profile_is_checked_by_itself() {
+    let job = Job::default();
+    let bytes = open(vector("vector-unsigned.mip")).unwrap().index_bytes().to_vec();
+    let good = Index::decode(&bytes, job.limits()).unwrap();
+    let mut same = good.clone();
+    lay_out(&mut same);
+    assert_eq!(same, good, "the test's own idea of the layout");
+    type Change = fn(&mut Index);
+    let cases: &[(&str, Change)] = &[
+        ("too large for its role", |i| i.entries[0].size = 64 << 20),
+        ("not in its place, or twice", |i| i.entries.swap(1, 2)),
+        ("not in its place, or twice", |i| i.entries.swap(2, 3)),
+        ("not in its place, or twice", |i| i.entries.swap(3, 4)),
+        ("not in its place, or twice", |i| i.entries[1] = i.entries[0].clone()),
+        ("one Info.plist and one payload", |i| drop(i.entries.remove(0))),
+        ("one Info.plist and one payload", |i| drop(i.entries.pop())),
+        ("one Info.plist and one payload", |i| {
+            let mut second = i.entries[4].clone();
+            second.path = common::path("payload/Hidden.pkg");
+            i.entries.push(second);
+        }),
+        ("differ in case only", |i| {
+            i.entries[2].path = common::path("scripts/UNINSTALL.sh");
+        }),
+        ("mode other than", |i| i.entries[4].mode = 0o4755),
+        ("is empty, too long", |i| i.product.version = "1\u{7f}".into()),
+    ];
+    for (what, change) in cases {
+        let mut index = good.clone();
+        change(&mut index);
+        lay_out(&mut index);
+        let e = Index::decode(&index.encode().unwrap(), job.limits()).expect_err(what);
+        assert_eq!(e.code(), Code::MipAmbiguous, "{what}: {e:?}");
+        assert!(e.message().contains(what), "{what}: {e:?}");
+    }
+    // The largest small entry is accepted.
+    let mut index = good;
+    index.entries[0].size = (64 << 20) - 1;
+    lay_out(&mut index);
+    Index::decode(&index.encode().unwrap(), job.limits()).unwrap();
+
+    for (at, what) in [(0, "magic"), (8, "format version 0"), (14, "purpose"), (20, "purpose")] {
+        let mut b = bytes.clone();
+        b[at] ^= 1;
+        let e = Index::decode(&b, job.limits()).unwrap_err();
+        assert_eq!(e.code(), Code::MipUnknown);
+        assert!(e.message().contains(what), "{what}: {e:?}");
+    }
+}
+
 #[test]
 fn h09_h10_an_index_that_breaks_a_rule_is_refused() {
     let job = Job::default();

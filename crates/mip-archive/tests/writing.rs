@@ -198,6 +198,49 @@ fn l03_a_reader_that_panics_ends_every_thread() {
 }
 
 #[test]
+fn what_a_reader_would_refuse_as_too_large_is_not_written() {
+    for name in ["index", "signature"] {
+        let mut limits = Limits::default();
+        match name {
+            "index" => limits.index_bytes = 100,
+            _ => limits.cms_bytes = 31,
+        }
+        let job = Job::new(limits, CancelToken::new(), Arc::new(SilentProgress));
+        let (_, mut w) = writer(&job);
+        w.payload(&path("payload/x"), 0o644, &mut &b"x"[..]).unwrap();
+        let e = w.finish(Some(&mut sign)).unwrap_err();
+        assert_eq!(e.code(), Code::Limit);
+        assert!(e.message().contains(name), "{e:?}");
+    }
+    let (_, mut w) = writer(&Job::default());
+    let e = w.add(&path("icon.png"), EntryRole::Icon, 0o644, &vec![0; 64 << 20]).unwrap_err();
+    assert_eq!(e.code(), Code::Limit);
+    for n in 0..254 {
+        w.add(&path(&format!("scripts/s{n}")), EntryRole::Script, 0o755, b"").unwrap();
+    }
+    let e = w.add(&path("scripts/one-more"), EntryRole::Script, 0o755, b"").unwrap_err();
+    assert_eq!(e.code(), Code::Internal);
+    w.payload(&path("payload/x"), 0o644, &mut &b"x"[..]).unwrap();
+    assert_eq!(w.finish(None).unwrap().index.entries.len(), 256);
+}
+
+#[test]
+fn an_output_with_bytes_in_it_is_refused() {
+    let out = Arc::new(MemoryFile::new());
+    out.write_all_at(0, b"x").unwrap();
+    let e = resign(Arc::new(small()), out, None, &Job::default()).unwrap_err();
+    assert_eq!(e.code(), Code::OutputPath);
+}
+
+#[test]
+fn an_entry_of_another_archive_is_not_handed_out() {
+    let (a, b) = (verify(small()).unwrap(), verify(with_reads(b"other", 9)).unwrap());
+    let foreign = &b.entries()[1];
+    assert_eq!(a.open_entry(foreign).unwrap_err().code(), Code::Internal);
+    assert_eq!(a.entry_reader(foreign, &Job::default()).unwrap_err().code(), Code::Internal);
+}
+
+#[test]
 fn l02_cancelling_stops_writing_and_verifying() {
     struct CancelAfter(CancelToken, Mutex<u32>);
     impl Progress for CancelAfter {
