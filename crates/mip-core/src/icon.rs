@@ -47,8 +47,11 @@ pub fn from_icns(data: &[u8]) -> Result<Icon, String> {
     }
 }
 
+/// The type and the data of an image.
+type Element<'d> = ([u8; 4], &'d [u8]);
+
 /// The images of the file: a sequence of type, length (with these 8 bytes) and data.
-fn images(data: &[u8]) -> Result<Vec<([u8; 4], &[u8])>, String> {
+fn images(data: &[u8]) -> Result<Vec<Element<'_>>, String> {
     let cut = || "the icon file is damaged or cut".to_owned();
     if !data.starts_with(b"icns") {
         return Err("is not an icns file".to_owned());
@@ -105,7 +108,7 @@ const BITMAPS: &[IconType] =
     &[IconType::RGB24_128x128, IconType::RGB24_48x48, IconType::RGB24_32x32, IconType::RGB24_16x16];
 
 /// The largest classic bitmap. `Err(None)` when there is none.
-fn bitmap(images: &[([u8; 4], &[u8])]) -> Result<Icon, Option<String>> {
+fn bitmap(images: &[Element<'_>]) -> Result<Icon, Option<String>> {
     let mut why = None;
     for kind in BITMAPS {
         let element = |kind: IconType| {

@@ -157,7 +157,7 @@ impl<'r> Reader<'r, '_> {
 
     fn refs(&self, at: usize, count: u64) -> Result<&'r [u8]> {
         let width = u64::try_from(self.ref_size).unwrap_or(8);
-        self.bytes(at, count.checked_mul(width).unwrap_or(u64::MAX))
+        self.bytes(at, count.saturating_mul(width))
     }
 
     /// The length of an object, and where its content starts: lengths from 15 on are an integer
@@ -198,7 +198,7 @@ impl<'r> Reader<'r, '_> {
         let (len, body) = self.length(at, low)?;
         let error = |why: &str| bad(why).at(u64::try_from(at).unwrap_or(0));
         let width = if kind == 6 { 2 } else { 1 };
-        let bytes = self.bytes(body, len.checked_mul(width).unwrap_or(u64::MAX))?;
+        let bytes = self.bytes(body, len.saturating_mul(width))?;
         self.budget.keep(bytes.len())?;
         Ok(match kind {
             4 => Value::Data(bytes.to_vec()),

@@ -271,7 +271,7 @@ fn is_date(word: &str) -> bool {
 
 /// Base64 with white space anywhere and correct padding.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let mut out = Vec::with_capacity(text.len().saturating_mul(3) / 4);
     let mut bits: u32 = 0;
     let (mut have, mut pad) = (0_u32, 0_u32);
     for b in text.bytes().filter(|b| !b.is_ascii_whitespace()) {

@@ -41,7 +41,7 @@ pub struct TreeEntry {
 pub type Visit<'v> = dyn FnMut(&TreeEntry, Option<&mut (dyn Read + Send)>) -> Result<()> + 'v;
 
 /// Files below one root.
-pub trait Tree: Send + Sync {
+pub trait Tree: std::fmt::Debug + Send + Sync {
     /// The table of what is in the tree.
     fn listing(&self) -> &Listing;
 
@@ -166,3 +166,6 @@ fn read_some(input: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
 fn len64(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,7 +226,7 @@ fn find_directory(file: &Section, job: &Job) -> Result<Directory> {
         return Err(bad(why).at(end));
     }
     // A record has at least 46 bytes.
-    if directory.count > directory.size / len64(CENTRAL) {
+    if directory.count.saturating_mul(len64(CENTRAL)) > directory.size {
         return Err(
             bad(format!("{} entries do not fit the central directory", directory.count)).at(end)
         );
