@@ -1,5 +1,12 @@
 //! Helpers of the tests of this crate.
-#![allow(dead_code, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)]
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used
+)]
 
 use std::io::{self, Read};
 use std::path::Path;
