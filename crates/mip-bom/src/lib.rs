@@ -54,6 +54,9 @@ pub struct BomPath {
     pub kind: EntryKind,
     /// Permission bits with set-uid, set-gid and sticky; 0 when the Bom records paths only.
     pub mode: u32,
+    /// Whether owner, time, size, link target and checksum are recorded. Apple's tools leave
+    /// them out for the AppleDouble files (`._name`) that they add; then those fields are 0.
+    pub complete: bool,
     /// Owner.
     pub uid: u32,
     /// Group.

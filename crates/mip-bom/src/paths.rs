@@ -117,16 +117,30 @@ fn path(folder: Option<&EntryPath>, name: &[u8], job: &Job) -> Result<EntryPath>
 fn record(r: &[u8], size64: Option<u64>, path: &EntryPath, job: &Job) -> Result<BomPath> {
     let cut = || bad(format!("its record of {} bytes is cut", r.len()));
     let kind = *r.first().ok_or_else(cut)?;
-    let mode = u32::from(be_u16(r, 4).unwrap_or(0));
+    let mode = if r.len() == 4 { 0 } else { u32::from(be_u16(r, 4).ok_or_else(cut)?) };
     let kind = entry_kind(kind, mode)?;
-    let path = path.clone();
-    if r.len() == 4 {
-        let (mode, uid, gid, mtime, size, checksum) = (0, 0, 0, 0, 0, 0);
-        return Ok(BomPath { path, kind, mode, uid, gid, mtime, size, link: None, checksum });
+    // The low bits say which of the fields are meant: 1 in records with a mode and nothing
+    // else, 15 in Apple's complete ones, 3 in those of bomutils (as complete).
+    let complete = r.len() > 4 && be_u16(r, 2).ok_or_else(cut)? & 0xe != 0;
+    let mut out = BomPath {
+        path: path.clone(),
+        kind,
+        mode: mode & 0o7777,
+        complete,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        size: 0,
+        link: None,
+        checksum: 0,
+    };
+    if !complete {
+        return Ok(out);
     }
     let field = |at| be_u32(r, at).ok_or_else(cut);
-    let (uid, gid, mtime, size) = (field(6)?, field(10)?, field(14)?, u64::from(field(18)?));
-    let size = match size64 {
+    (out.uid, out.gid, out.mtime) = (field(6)?, field(10)?, field(14)?);
+    let size = u64::from(field(18)?);
+    out.size = match size64 {
         Some(large) if large & 0xffff_ffff == size => large,
         Some(large) => {
             return Err(bad(format!(
@@ -135,12 +149,13 @@ fn record(r: &[u8], size64: Option<u64>, path: &EntryPath, job: &Job) -> Result<
         }
         None => size,
     };
-    let checksum = match kind {
-        EntryKind::File | EntryKind::Symlink => field(23)?,
-        _ => 0,
-    };
-    let link = if kind == EntryKind::Symlink { target(r, job)? } else { None };
-    Ok(BomPath { path, kind, mode: mode & 0o7777, uid, gid, mtime, size, link, checksum })
+    if matches!(kind, EntryKind::File | EntryKind::Symlink) {
+        out.checksum = field(23)?;
+    }
+    if kind == EntryKind::Symlink {
+        out.link = target(r, job)?;
+    }
+    Ok(out)
 }
 
 fn target(r: &[u8], job: &Job) -> Result<Option<String>> {
