@@ -86,8 +86,8 @@ pub mod keys {
     pub const FORMAT_VERSION: &str = "MIPFormatVersion";
     /// string, required: name and version of the program that wrote the archive.
     pub const GENERATOR: &str = "MIPGenerator";
-    /// string, required: what the payload is (`distribution-pkg`, `component-pkg`,
-    /// `bundle-pkg`, `app`, `dmg`, `unknown`).
+    /// string, required: what the payload is (`distribution-package`, `component-package`,
+    /// `bundle-package`, `bundle-metapackage`, `app`, `unknown`).
     pub const PAYLOAD_KIND: &str = "MIPPayloadKind";
     /// string, required: file name of the payload below `payload/`.
     pub const PAYLOAD_NAME: &str = "MIPPayloadName";
