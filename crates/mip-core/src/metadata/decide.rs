@@ -293,8 +293,8 @@ fn receipts_and_sums(p: &mut InstallerInfo) {
         bytes.map(|v| fact(v, "Bom")),
     );
     p.installed_kbytes = kbytes.or_else(|| p.installed_kbytes.take());
-    p.installed_files = files;
-    p.installed_bytes = bytes;
+    p.installed_files = files.or_else(|| p.installed_files.take());
+    p.installed_bytes = bytes.or_else(|| p.installed_bytes.take());
 }
 
 fn warnings(found: &Inspection, app: Option<&AppInfo>, identity: &Identity) -> Vec<Warning> {

@@ -10,13 +10,15 @@ use mip_base::{CONTAINER_STEP, EntryKind, EntryPath, Error, Job, Result, Source,
 use mip_bom::Bom;
 
 use super::distribution::Distribution;
-use super::examine::{
-    ALL_PAYLOADS, Around, Look, PackageFindings, listed_bytes, restart_action, severest, wanted,
-};
 use super::flat::FlatPackage;
+use super::look::{
+    Around, Look, PackageFindings, app_folders, listed_bytes, restart_action, severest, wanted,
+};
 use super::payload::{PayloadScan, interpreter, is_fatal};
 use crate::app::has_extension;
-use crate::inspection::{ComponentInfo, Fact, InstallerKind, LicenceFile, ScriptInfo};
+use crate::inspection::{
+    ComponentInfo, Fact, InstallerKind, LicenceFile, RestartAction, ScriptInfo,
+};
 use crate::metadata::rules;
 use crate::plist::{self, Value};
 use crate::tree::Tree;
@@ -73,7 +75,7 @@ pub fn find_packages(tree: &dyn Tree, container: &str, job: &Job) -> Result<Vec<
     if is_package("")? {
         return Ok(vec![BundlePackage { root: None, name: container.to_owned() }]);
     }
-    let mut out: Vec<BundlePackage> = Vec::new();
+    let mut out = Vec::new();
     let mut last = String::new();
     for (_, entry) in listing.sorted() {
         job.check()?;
@@ -91,7 +93,8 @@ pub fn find_packages(tree: &dyn Tree, container: &str, job: &Job) -> Result<Vec<
         root.clone_into(&mut last);
         if has_extension(root, &["pkg", "mpkg"]) && is_package(root)? {
             let root = EntryPath::new(root, job.limits())?;
-            out.push(BundlePackage { name: root.file_name().to_owned(), root: Some(root) });
+            let name = root.file_name().to_owned();
+            out.push(BundlePackage { root: Some(root), name });
         }
     }
     Ok(out)
@@ -109,11 +112,13 @@ fn ends(path: &str) -> impl Iterator<Item = usize> {
         .chain(std::iter::once(path.len()))
 }
 
-/// Reads a bundle-style package. `place` is its container path for provenance.
+/// Reads a bundle-style package. `place` is its container path, escaped.
+///
+/// A part that cannot be read is a warning, not an error.
 ///
 /// # Errors
-/// The codes of [`plist::read`] for a damaged `Info.plist` of the package itself;
-/// [`mip_base::Code::LimitNesting`]; [`mip_base::Code::Cancelled`]; errors of reading the tree.
+/// The codes of [`plist::read`] for a damaged `Info.plist`; [`mip_base::Code::LimitNesting`];
+/// [`mip_base::Code::Cancelled`]; errors of reading the tree.
 pub fn examine(
     tree: &dyn Tree,
     package: &BundlePackage,
@@ -121,30 +126,28 @@ pub fn examine(
     scan: PayloadScan,
     job: &Job,
 ) -> Result<PackageFindings> {
-    let budget = job.limits().payload_scan.saturating_mul(ALL_PAYLOADS);
-    let mut look = Look { out: PackageFindings::default(), scan, budget, job };
-    let root = package.root.as_ref().map(EntryPath::as_str).unwrap_or_default();
-    let folder = Folder { tree, root: root.to_owned(), place: place.to_owned(), job };
+    let mut look = Look::new(scan, job);
+    let root = package.root.as_ref().map(EntryPath::as_str).unwrap_or_default().to_owned();
+    let folder = Folder { tree, root, place: place.to_owned(), job };
     let info = folder.info()?;
     let children = folder.children();
-    let meta = !children.is_empty() || has_extension(&package.name, &["mpkg"]);
-    look.out.kind =
-        if meta { InstallerKind::BundleMetapackage } else { InstallerKind::BundlePackage };
     folder.resources(&info, &mut look)?;
-    if meta {
-        let at = folder.place_of("Contents/Info.plist");
-        let p = &mut look.out.installer;
-        p.product_id = folder.fact(&info, "CFBundleIdentifier", &at);
-        p.product_version = folder.version(&info, &at);
-        p.product_place = Some(at);
-        let mut actions = Vec::new();
-        folder.collect(children, 1, &mut look, &mut actions)?;
-        actions.extend(folder.restart(&info));
-        look.out.installer.restart = severest(actions);
-    } else {
+    if children.is_empty() && !has_extension(&package.name, &["mpkg"]) {
+        look.out.kind = InstallerKind::BundlePackage;
         look.out.installer.restart = folder.restart(&info);
         folder.component(&info, &mut look)?;
+        return Ok(look.out);
     }
+    look.out.kind = InstallerKind::BundleMetapackage;
+    let at = folder.place_of("Contents/Info.plist");
+    let p = &mut look.out.installer;
+    p.product_id = folder.fact(&info, "CFBundleIdentifier", &at);
+    p.product_version = folder.version(&info, &at);
+    p.product_place = Some(at);
+    let mut actions = Vec::new();
+    folder.collect(children, 1, &mut look, &mut actions)?;
+    actions.extend(folder.restart(&info));
+    look.out.installer.restart = severest(actions);
     Ok(look.out)
 }
 
@@ -210,7 +213,7 @@ impl Folder<'_> {
             .or_else(majors)
     }
 
-    fn restart(&self, info: &Value) -> Option<Fact<crate::inspection::RestartAction>> {
+    fn restart(&self, info: &Value) -> Option<Fact<RestartAction>> {
         let at = self.place_of("Contents/Info.plist");
         let word = info.get("IFPkgFlagRestartAction")?.as_str()?;
         Some(Fact::new(restart_action(word)?, at, Some("IFPkgFlagRestartAction"), rules::STATED))
@@ -259,7 +262,7 @@ impl Folder<'_> {
         children: Vec<Child>,
         depth: u64,
         look: &mut Look<'_>,
-        actions: &mut Vec<Fact<crate::inspection::RestartAction>>,
+        actions: &mut Vec<Fact<RestartAction>>,
     ) -> Result<()> {
         let limit = self.job.limits().nesting;
         if depth > limit {
@@ -301,7 +304,7 @@ impl Folder<'_> {
         index: usize,
         path: &str,
         look: &mut Look<'_>,
-        actions: &mut Vec<Fact<crate::inspection::RestartAction>>,
+        actions: &mut Vec<Fact<RestartAction>>,
     ) -> Result<()> {
         let place = format!("{}{CONTAINER_STEP}{}", self.place, escape(path));
         let open = || -> Result<PackageFindings> {
@@ -377,6 +380,7 @@ impl Folder<'_> {
                 more: &[],
                 more_at: &at,
                 payload_at: &payload_at,
+                folders: list.as_deref().map(app_folders),
             };
             let stored = self.tree.entries().get(index).map_or(0, |e| e.size);
             let open = || -> Result<Box<dyn Read + Send>> {
@@ -393,7 +397,7 @@ impl Folder<'_> {
             let found = look.payload(&payload_at, stored, open, wanted, &mut out)?;
             let relocatable = info.get("IFPkgFlagRelocatable").is_some_and(Value::is_true);
             let first = look.out.apps.len();
-            look.apps(&around, found);
+            look.apps(&around, found, out.payload_state);
             for app in look.out.apps.iter_mut().skip(first) {
                 app.relocatable = Some(relocatable);
             }

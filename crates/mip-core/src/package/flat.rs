@@ -18,6 +18,7 @@ use crate::inspection::{InstallerKind, Warning};
 
 /// An open flat package: its tables are read, its payloads are not.
 pub struct FlatPackage {
+    /// The container path of the file, escaped.
     pub(super) place: String,
     pub(super) kind: InstallerKind,
     pub(super) xar: Arc<Xar>,
@@ -32,7 +33,6 @@ pub struct FlatPackage {
 impl std::fmt::Debug for FlatPackage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FlatPackage")
-            .field("place", &self.place)
             .field("kind", &self.kind)
             .field("components", &self.components.len())
             .finish_non_exhaustive()
@@ -41,7 +41,7 @@ impl std::fmt::Debug for FlatPackage {
 
 /// A component package: a folder of the archive, a xar file in it, or all of it.
 pub(super) struct Component {
-    /// The container path of the package.
+    /// The container path of the package from the file on: nothing, or `//Name.pkg`.
     pub(super) place: String,
     /// The name by which a Distribution refers to it; empty for the package itself.
     pub(super) name: String,
@@ -57,18 +57,18 @@ impl Component {
         matches!(file.kind, EntryKind::File | EntryKind::Hardlink).then_some(file)
     }
 
-    /// The container path of one of its files.
-    pub(super) fn place_of(&self, name: &str) -> String {
+    /// The container path of one of its files, when `file` is that of the whole package.
+    pub(super) fn place_of(&self, file: &str, name: &str) -> String {
         // A folder of the archive is no container of its own.
         let step = if self.prefix.is_empty() { CONTAINER_STEP } else { "/" };
-        format!("{}{step}{name}", self.place)
+        format!("{file}{}{step}{name}", self.place)
     }
 }
 
 impl FlatPackage {
     /// Opens a package and reads its tables: Distribution with its texts, and PackageInfo of
-    /// every component. `place` is the container path of the file, as it shall stand in
-    /// provenance.
+    /// every component. `place` is the container path of the file, escaped, as it
+    /// stands in provenance.
     ///
     /// # Errors
     /// [`Code::NotAPackage`] for a xar archive without Distribution and PackageInfo; the codes
@@ -95,7 +95,7 @@ impl FlatPackage {
             let parsed = Distribution::parse(&bytes, job).map_err(|e| e.within("Distribution"))?;
             out.distribution = Some(parsed);
             out.texts = out.read_texts(job)?;
-            out.inner(&xar, place, 1, job)?;
+            out.inner(&xar, "", 1, job)?;
         } else if root.is_none() {
             return Err(Error::new(
                 Code::NotAPackage,
@@ -103,7 +103,7 @@ impl FlatPackage {
             ));
         }
         if let Some(file) = root {
-            let one = component(&xar, file, place.to_owned(), String::new(), String::new(), job)?;
+            let one = component(&xar, file, String::new(), String::new(), String::new(), job)?;
             out.components.push(one);
         }
         Ok(out)
@@ -166,8 +166,8 @@ impl FlatPackage {
             Arc::new(xar.read_file(file, limits.small_file, job)?)
         } else {
             let text = format!(
-                "{at}: the package is compressed and larger than {} bytes; it was not read",
-                limits.small_file
+                "{}{at}: the package is compressed and larger than {} bytes; it was not read",
+                self.place, limits.small_file
             );
             self.warnings.push(Warning::new("W_COMPONENT_NOT_READ", text));
             return Ok(());
@@ -176,11 +176,11 @@ impl FlatPackage {
         if Section::whole(source.clone()).read_at(0, &mut magic).ok() != Some(4)
             || &magic != b"xar!"
         {
-            self.notes.push(format!("{at} is not a flat package"));
+            self.notes.push(format!("{}{at} is not a flat package", self.place));
             return Ok(());
         }
         let inner = Arc::new(Xar::open(source, job).map_err(|e| e.within(path))?);
-        self.notes.extend(inner.notes().iter().map(|n| format!("{at}: {n}")));
+        self.notes.extend(inner.notes().iter().map(|n| format!("{}{at}: {n}", self.place)));
         match inner.find("PackageInfo").filter(|f| f.kind == EntryKind::File) {
             Some(f) => {
                 let one = component(&inner, f, at, path.to_owned(), String::new(), job);

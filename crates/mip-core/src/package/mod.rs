@@ -4,11 +4,12 @@ pub mod bundle;
 pub mod distribution;
 mod examine;
 mod flat;
+mod look;
 pub mod package_info;
 mod payload;
 pub mod strings;
 mod xml;
 
-pub use examine::PackageFindings;
 pub use flat::FlatPackage;
+pub use look::PackageFindings;
 pub use payload::PayloadScan;
