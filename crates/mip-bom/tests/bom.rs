@@ -5,6 +5,7 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::string_slice,
     missing_docs
 )]

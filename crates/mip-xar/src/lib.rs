@@ -39,6 +39,7 @@
 mod checksum;
 mod header;
 mod reader;
+mod records;
 mod text;
 mod toc;
 mod tree;
@@ -180,7 +181,7 @@ impl Xar {
         let signatures: Vec<XarSignature> = raw
             .signatures
             .into_iter()
-            .map(toc::RawSignature::finish)
+            .map(records::RawSignature::finish)
             .collect::<Result<_>>()
             .map_err(in_toc)?;
         let heap_start = header.size.saturating_add(header.toc_stored);
@@ -345,7 +346,7 @@ impl Xar {
 /// digest is signed have been a way around signatures (CVE-2022-42841).
 fn checksum_place(
     header: ChecksumStyle,
-    raw: Option<&toc::RawChecksum>,
+    raw: Option<&records::RawChecksum>,
 ) -> Result<(ChecksumStyle, u64)> {
     let wrong = |what: String| Err(Error::new(Code::XarChecksum, what));
     let size = u64::try_from(header.digest_len()).unwrap_or(u64::MAX);
@@ -355,7 +356,7 @@ fn checksum_place(
         }
         return wrong(format!("the header says {}, the table has no checksum", header.name()));
     };
-    let style = toc::toc_style(raw)?;
+    let style = records::toc_style(raw)?;
     if style != header {
         return wrong(format!(
             "the header says {} for the table's checksum, the table says {}",

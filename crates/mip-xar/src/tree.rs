@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape};
 use mip_codec::Compression;
 
-use crate::toc::{Notes, RawData, RawFile};
+use crate::records::{Notes, RawData, RawFile};
 use crate::{XarData, XarFile, XarSignature};
 
 /// Builds the files, parents before children, in document order.

@@ -2,34 +2,34 @@
 
 /// One path: its id, its parent's id, its name, and its record.
 #[derive(Clone)]
-pub struct Item {
-    pub id: u32,
-    pub parent: u32,
-    pub name: Vec<u8>,
-    pub record: Vec<u8>,
+pub(crate) struct Item {
+    pub(crate) id: u32,
+    pub(crate) parent: u32,
+    pub(crate) name: Vec<u8>,
+    pub(crate) record: Vec<u8>,
 }
 
 impl Item {
-    pub fn new(id: u32, parent: u32, name: &str, record: Vec<u8>) -> Self {
+    pub(crate) fn new(id: u32, parent: u32, name: &str, record: Vec<u8>) -> Self {
         Self { id, parent, name: name.into(), record }
     }
 
-    pub fn root() -> Self {
+    pub(crate) fn root() -> Self {
         Self::new(1, 0, ".", record(2, 0o040_755, 96))
     }
 
-    pub fn file(id: u32, parent: u32, name: &str, size: u32) -> Self {
+    pub(crate) fn file(id: u32, parent: u32, name: &str, size: u32) -> Self {
         let mut r = record(1, 0o100_644, size);
         r.extend(0x1234_5678u32.to_be_bytes());
         r.extend([0; 8]);
         Self::new(id, parent, name, r)
     }
 
-    pub fn folder(id: u32, parent: u32, name: &str) -> Self {
+    pub(crate) fn folder(id: u32, parent: u32, name: &str) -> Self {
         Self::new(id, parent, name, record(2, 0o040_755, 96))
     }
 
-    pub fn link(id: u32, parent: u32, name: &str, target: &[u8]) -> Self {
+    pub(crate) fn link(id: u32, parent: u32, name: &str, target: &[u8]) -> Self {
         let mut r = record(3, 0o120_755, target.len() as u32);
         r.extend(7u32.to_be_bytes());
         r.extend((target.len() as u32).to_be_bytes());
@@ -39,7 +39,7 @@ impl Item {
     }
 }
 
-pub fn record(kind: u8, mode: u16, size: u32) -> Vec<u8> {
+pub(crate) fn record(kind: u8, mode: u16, size: u32) -> Vec<u8> {
     let mut r = vec![kind, 1, 0, 15];
     r.extend(mode.to_be_bytes());
     for n in [501u32, 20, 1_700_000_000, size] {
@@ -53,25 +53,25 @@ pub fn record(kind: u8, mode: u16, size: u32) -> Vec<u8> {
 }
 
 /// Blocks first, then variables, then the block table.
-pub struct BomBuilder {
+pub(crate) struct BomBuilder {
     /// Bytes of each block; block 0 is null.
-    pub blocks: Vec<Vec<u8>>,
-    pub variables: Vec<(Vec<u8>, u32)>,
+    pub(crate) blocks: Vec<Vec<u8>>,
+    pub(crate) variables: Vec<(Vec<u8>, u32)>,
 }
 
 impl BomBuilder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { blocks: vec![Vec::new()], variables: Vec::new() }
     }
 
-    pub fn block(&mut self, bytes: Vec<u8>) -> u32 {
+    pub(crate) fn block(&mut self, bytes: Vec<u8>) -> u32 {
         self.blocks.push(bytes);
         (self.blocks.len() - 1) as u32
     }
 
     /// A `Paths` tree with `per_leaf` entries in each leaf, behind an inner node when there
     /// is more than one leaf.
-    pub fn paths(items: &[Item], per_leaf: usize) -> Self {
+    pub(crate) fn paths(items: &[Item], per_leaf: usize) -> Self {
         let mut b = Self::new();
         let mut pairs = Vec::new();
         for i in items {
@@ -84,7 +84,7 @@ impl BomBuilder {
         b
     }
 
-    pub fn tree(&mut self, name: &[u8], pairs: &[(u32, u32)], per_leaf: usize) {
+    pub(crate) fn tree(&mut self, name: &[u8], pairs: &[(u32, u32)], per_leaf: usize) {
         let leaves: Vec<&[(u32, u32)]> =
             if pairs.is_empty() { vec![&[]] } else { pairs.chunks(per_leaf).collect() };
         let first = self.blocks.len() as u32;
@@ -111,7 +111,7 @@ impl BomBuilder {
         self.variables.push((name.into(), index));
     }
 
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let mut data: Vec<u8> = Vec::new();
         let mut table = (self.blocks.len() as u32).to_be_bytes().to_vec();
         for b in &self.blocks {
@@ -146,7 +146,7 @@ impl BomBuilder {
     }
 }
 
-pub fn node(leaf: u16, next: u32, previous: u32, pairs: &[(u32, u32)]) -> Vec<u8> {
+pub(crate) fn node(leaf: u16, next: u32, previous: u32, pairs: &[(u32, u32)]) -> Vec<u8> {
     let mut out = leaf.to_be_bytes().to_vec();
     out.extend((pairs.len() as u16).to_be_bytes());
     out.extend(next.to_be_bytes());
