@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mip_archive::{EntryRole, Product, VerifyDepth, Writer, profile};
-use mip_base::{Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, WriteAt, escape};
+use mip_base::{
+    Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, WriteAt, escape,
+};
 use mip_signing::Signer;
 
-use crate::inspect::{Examined, InspectOptions, Subject, examine};
 use crate::input::{Input, Opened};
+use crate::inspect::{Examined, InspectOptions, Subject, examine};
 use crate::inspection::{Inspection, InstallerKind, Warning};
 use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
 use crate::output::{Output, Pending, Target};
 use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report, hex};
 use crate::tarball::{TarballOptions, app_tarball};
-use crate::verify::self_check;
+use crate::verify::{self_check, signer_warnings};
 
 /// Largest icon that is taken into an archive.
 const ICON_LIMIT: u64 = 4 << 20;
@@ -147,10 +149,10 @@ impl Convert {
         self
     }
 
-    /// Deflate level 0 to 9 for folders that are packed; 6 by default.
+    /// Deflate level 1 to 9 for folders that are packed; 6 by default.
     #[must_use]
     pub fn compression_level(mut self, level: u32) -> Self {
-        self.level = Some(level.min(9));
+        self.level = Some(level.clamp(1, 9));
         self
     }
 
@@ -178,13 +180,17 @@ impl Convert {
             }
         };
         // What is bound to fail fails before a large input is read.
+        let mut warnings = match &signer {
+            Some(s) => signer_warnings(s.as_ref())?,
+            None => Vec::new(),
+        };
         let early = match &output.target {
             Target::File(path) => Some(Pending::create(path, output.force)?),
             _ => None,
         };
         let opened = input.open(job)?;
         let (examined, unread) = self.examine(input, &opened, job)?;
-        let mut warnings = examined.as_ref().map_or_else(Vec::new, |e| e.inspection.warnings.clone());
+        warnings.extend(examined.iter().flat_map(|e| e.inspection.warnings.clone()));
         if let Some(e) = &unread {
             let why = format!("the inside was not read ({}: {e})", e.code().text());
             warnings.push(Warning::new("W_UNREAD", why));
@@ -205,11 +211,12 @@ impl Convert {
             (None, _) => return Err(Error::new(Code::Usage, "no output")),
         };
 
-        let subject = match (&examined, &opened) {
-            (Some(e), _) => e.subject.clone(),
-            (None, Opened::File { source, .. }) => {
-                Subject::File { data: Section::whole(source.clone()), name: input.name().to_owned() }
-            }
+        let subject = match (examined.as_ref().and_then(|e| e.subject.clone()), &opened) {
+            (Some(subject), _) => subject,
+            (None, Opened::File { source, .. }) => Subject::File {
+                data: Section::whole(source.clone()),
+                name: input.name().to_owned(),
+            },
             (None, Opened::Folder(_)) => {
                 return Err(Error::new(Code::Unsupported, "a folder that is no app or package"));
             }
@@ -254,10 +261,16 @@ impl Convert {
         job: &Job,
     ) -> Result<(Option<Examined>, Option<Error>)> {
         let refused = match examine(input, opened, &self.inspect, job) {
-            Ok(e) => match e.ambiguity {
-                Some(e) if self.id.is_none() || self.version.is_none() => return Err(e),
-                _ => return Ok((Some(e), None)),
-            },
+            Ok(mut found) => {
+                // A package with several apps is carried whole: then identifier and version,
+                // when given, are all that the choice was for.
+                let settled =
+                    found.subject.is_some() && self.id.is_some() && self.version.is_some();
+                return match found.ambiguity.take() {
+                    Some(e) if !settled => Err(e),
+                    _ => Ok((Some(found), None)),
+                };
+            }
             Err(e) => e,
         };
         use mip_base::Kind;
@@ -276,7 +289,10 @@ impl Convert {
         let pick = |given: &Option<String>, fact: Option<String>, flag: &str, what: &str| {
             given.clone().or(fact).ok_or_else(|| {
                 let why = match unread {
-                    Some(e) => format!("the {what} is not known, because the inside was not read: {}", e.message()),
+                    Some(e) => format!(
+                        "the {what} is not known, because the inside was not read: {}",
+                        e.message()
+                    ),
                     None => format!("the installer gives no {what}"),
                 };
                 Error::new(Code::MissingValue, why).hint(format!("give it with {flag}"))
@@ -302,7 +318,11 @@ impl Convert {
         Ok(product)
     }
 
-    fn icon(&self, found: Option<&Examined>, warnings: &mut Vec<Warning>) -> Result<Option<Vec<u8>>> {
+    fn icon(
+        &self,
+        found: Option<&Examined>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<Vec<u8>>> {
         if let Some(png) = &self.icon {
             if !png.starts_with(b"\x89PNG\r\n\x1a\n") || png.size() > ICON_LIMIT {
                 return Err(Error::new(Code::Usage, "the icon is not a PNG of at most 4 MiB"));
@@ -348,7 +368,7 @@ impl Convert {
                     threads: crate::verify::threads(self.threads),
                     ..TarballOptions::default()
                 };
-                let tarball = app_tarball(tree.clone(), root.as_ref(), bundle, &options, job)?;
+                let tarball = app_tarball(tree.clone(), root.clone(), bundle, &options, job)?;
                 (Box::new(tarball), None)
             }
         };

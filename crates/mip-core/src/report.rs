@@ -270,6 +270,8 @@ pub struct SignReport {
     pub package_digest: String,
     /// Who signed now; `None` when the signature was removed.
     pub signed_by: Option<SignerReport>,
+    /// What an admin should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// The JSON schemas of everything that the command line prints, by file name.

@@ -7,11 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mip_archive::{Archive, EntryRole, IndexEntry, IndexVerified, Product, VerifyDepth, VerifyOptions, profile};
+use mip_archive::profile::keys;
+use mip_archive::{
+    Archive, Checked, EntryRole, IndexEntry, IndexVerified, Product, VerifyDepth, VerifyOptions,
+    profile,
+};
 use mip_base::{Code, Error, Event, Job, Phase, Result, Source, escape};
-use mip_signing::{Anchors, Signer, Trust, Verdict, verify_detached};
+use mip_signing::{Anchors, Signer, Trust, Verdict, check_signer, verify_detached};
 
 use crate::input::{Input, Opened};
+use crate::inspection::Warning;
 use crate::metadata::compare_versions;
 use crate::output::{Output, Pending, PendingFolder, Target};
 use crate::report::{
@@ -99,8 +104,13 @@ fn verified(source: Source, policy: &VerifyPolicy, job: &Job) -> Result<Verifica
     let bytes = source.size();
     let archive = Archive::open(source, job)?;
     let check = |index: &[u8], cms: Option<&[u8]>| policy.check(cms, index, job);
-    let (archive, verdict) = archive.verify(check, policy.threads(), job)?;
+    // Where nobody signed, nobody vouches for the digests of the entries either.
+    let depth = if archive.signature().is_some() { VerifyDepth::Blocks } else { VerifyDepth::Full };
+    let mut how = VerifyOptions::default().depth(depth);
+    how.threads = policy.threads();
+    let (archive, verdict) = archive.verify_with(check, &how, job)?;
     let index = archive.index();
+    manifest_agrees(&archive, job)?;
     let (level, problem) = judge(policy, &index.product, verdict.as_ref());
     Ok(Verification {
         schema_version: REPORT_VERSION,
@@ -114,6 +124,31 @@ fn verified(source: Source, policy: &VerifyPolicy, job: &Job) -> Result<Verifica
         chain: verdict.iter().flat_map(|v| v.chain.iter().skip(1)).map(SignerReport::of).collect(),
         problem,
     })
+}
+
+/// The manifest that people and servers read must name the product that was signed for.
+fn manifest_agrees<S: Checked>(archive: &Archive<S>, job: &Job) -> Result<()> {
+    let within = |e: Error| e.within(profile::INFO_PLIST);
+    let bad = |what: String| within(Error::new(Code::MipAmbiguous, what));
+    let index = archive.index();
+    let Some(entry) = index.find(profile::INFO_PLIST) else {
+        return Err(bad("the archive has no manifest".to_owned()));
+    };
+    let bytes = archive.read_entry(entry, job.limits().plist_bytes, job)?;
+    let info = crate::plist::read(&bytes, job).map_err(within)?;
+    let payload = index.payload().map_or("", |e| e.path.file_name());
+    for (key, want) in [
+        (keys::BUNDLE_IDENTIFIER, index.product.id.as_str()),
+        (keys::SHORT_VERSION, index.product.version.as_str()),
+        (keys::PAYLOAD_NAME, payload),
+    ] {
+        let have = info.get(key).and_then(crate::plist::Value::as_str).unwrap_or("");
+        if have != want {
+            let (have, want) = (escape(have), escape(want));
+            return Err(bad(format!("{key} is \"{have}\", the index says \"{want}\"")));
+        }
+    }
+    Ok(())
 }
 
 fn judge(
@@ -254,9 +289,9 @@ fn checked(
     let (archive, verdict) = archive.verify_index_only(check, job)?;
     match judge(policy, &archive.index().product, verdict.as_ref()) {
         (level, None) => Ok((archive, Some(level))),
-        (_, Some(problem)) => Err(problem.error().hint(
-            "name the authority that you trust with --anchor, or say --unverified",
-        )),
+        (_, Some(problem)) => Err(problem
+            .error()
+            .hint("name the authority that you trust with --anchor, or say --unverified")),
     }
 }
 
@@ -363,6 +398,14 @@ pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<
     let (Target::File(_) | Target::Sink(_)) = &output.target else {
         return Err(Error::new(Code::Usage, "signing needs the path of the new archive"));
     };
+    let signer = match how {
+        SignHow::Sign(s) => Some(s.as_ref()),
+        SignHow::Remove => None,
+    };
+    let warnings = match signer {
+        Some(s) => signer_warnings(s)?,
+        None => Vec::new(),
+    };
     let pending = match &output.target {
         Target::File(path) => Some(Pending::create(path, output.force)?),
         _ => None,
@@ -371,10 +414,6 @@ pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<
         (Some(p), _) => p.file(),
         (None, Target::Sink(sink)) => sink.clone(),
         (None, _) => return Err(Error::new(Code::Usage, "no output")),
-    };
-    let signer = match how {
-        SignHow::Sign(s) => Some(s.as_ref()),
-        SignHow::Remove => None,
     };
     let written = match signer {
         Some(s) => {
@@ -399,11 +438,21 @@ pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<
         bytes: written.len,
         package_digest: hex(&written.index_sha256),
         signed_by,
+        warnings,
     })
 }
 
-/// Runs the verifier over an archive that was just written, with the signer's own certificate
-/// as the only anchor: catches a fault of disk, memory or key before anyone else does.
+/// What a verifier may hold against this signer, before anything is signed.
+///
+/// # Errors
+/// [`Code::Certificate`] when a certificate is not valid now.
+pub(crate) fn signer_warnings(signer: &dyn Signer) -> Result<Vec<Warning>> {
+    let notes = check_signer(signer, now(), false)?;
+    Ok(notes.into_iter().map(|n| Warning::new("W_SIGNER", n)).collect())
+}
+
+/// Runs the verifier over an archive that was just written, with the signer's own certificates
+/// as the only anchors: catches a fault of disk, memory or key before anyone else does.
 pub(crate) fn self_check(
     out: Arc<dyn mip_base::WriteAt>,
     signer: Option<&dyn Signer>,
@@ -419,20 +468,21 @@ pub(crate) fn self_check(
     let check = |index: &[u8], cms: Option<&[u8]>| match (signer, cms) {
         (None, None) => Ok(None),
         (Some(signer), Some(cms)) => {
-            let leaf = signer.certificates().first().ok_or_else(|| fault("no certificate"))?;
-            let anchors = Anchors::from_pem(leaf)?;
+            let mut anchors = Anchors::none();
+            for certificate in signer.certificates() {
+                anchors.extend(Anchors::from_pem(certificate)?);
+            }
             verify_detached(cms, index, &anchors, at, job.limits()).map(Some)
         }
         _ => Err(fault("the signature is missing")),
     };
     let archive = Archive::open(source, job).map_err(|e| fault(&e.to_string()))?;
-    let (_, verdict) = archive.verify_with(check, &VerifyOptions::default().depth(depth), job).map_err(|e| {
-        if e.kind() == mip_base::Kind::Cancelled { e } else { fault(&e.to_string()) }
-    })?;
+    let (_, verdict) =
+        archive.verify_with(check, &VerifyOptions::default().depth(depth), job).map_err(|e| {
+            if e.kind() == mip_base::Kind::Cancelled { e } else { fault(&e.to_string()) }
+        })?;
     match verdict {
-        Some(v) if !v.trust.is_trusted() => {
-            Err(fault("the signer's certificate does not verify"))
-        }
+        Some(v) if !v.trust.is_trusted() => Err(fault("the signer's certificate does not verify")),
         v => Ok(v.map(|v| SignerReport::of(&v.signer))),
     }
 }

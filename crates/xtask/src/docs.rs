@@ -16,7 +16,7 @@ pub(crate) fn generate() -> Result<Generated> {
     let mut out = Generated::default();
     out.file("docs/exit-codes.md", exit_codes()?);
     out.file("docs/limits.md", limits()?);
-    for (name, schema) in mip_core::schemas() {
+    for (name, schema) in mip_core::report::schemas() {
         let mut text = serde_json::to_string_pretty(&schema)?;
         text.push('\n');
         out.file(format!("docs/schema/{name}.json"), text);

@@ -7,6 +7,7 @@
 )]
 
 mod bench_inputs;
+mod demo;
 mod docs;
 mod fixtures;
 mod tree_files;
@@ -14,6 +15,7 @@ mod tree_files;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
+cargo xtask demo                    builds mip and shows the main job on a package of this repository
 cargo xtask gen-docs [--check]      docs/exit-codes.md, docs/limits.md, docs/schema/ from the code
 cargo xtask fixtures [--check]      fixtures/pkg and fixtures/app from the builders of mip-testkit
 cargo xtask bench-inputs DIR [--pkg-size N] [--app-size N] [--app-files N]
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
+        ["demo"] => demo::run(),
         ["gen-docs"] => docs::generate().and_then(|f| f.write()),
         ["gen-docs", "--check"] => docs::generate().and_then(|f| f.check("gen-docs")),
         ["fixtures"] => fixtures::generate().write(),
