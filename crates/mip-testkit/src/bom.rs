@@ -43,7 +43,8 @@ pub fn bom(tree: &Tree, uid: u32, gid: u32) -> Vec<u8> {
 
     let count = u32::try_from(rows.len()).expect("few nodes");
     let variables = [
-        ("BomInfo", store.add(words(&[1, count, 0]))),
+        // mkbom counts one more path than there are.
+        ("BomInfo", store.add(words(&[1, count + 1, 0]))),
         ("Paths", store.tree(&leaf, count, 4096)),
         ("HLIndex", store.tree(&[], 0, 4096)),
         ("VIndex", {
@@ -65,7 +66,7 @@ fn path_info(mode: u32, content: &Content, uid: u32, gid: u32) -> Vec<u8> {
         Content::Link(t) => (3, 0o120_000, t.len(), cksum(t.as_bytes()), t.clone()),
     };
     let mut out = vec![kind, 1];
-    out.extend(if kind == 1 { 0x000f_u16 } else { 0 }.to_be_bytes());
+    out.extend(0x000f_u16.to_be_bytes()); // all of the record is there, no Mach-O details
     out.extend(u16::try_from(file_type | mode).expect("a mode has 16 bits").to_be_bytes());
     out.extend(words(&[uid, gid, TIME, u32::try_from(size).expect("small")]));
     out.push(1);
