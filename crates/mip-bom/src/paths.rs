@@ -119,9 +119,12 @@ fn record(r: &[u8], size64: Option<u64>, path: &EntryPath, job: &Job) -> Result<
     let kind = *r.first().ok_or_else(cut)?;
     let mode = if r.len() == 4 { 0 } else { u32::from(be_u16(r, 4).ok_or_else(cut)?) };
     let kind = entry_kind(kind, mode)?;
-    // The low bits say which of the fields are meant: 1 in records with a mode and nothing
-    // else, 15 in Apple's complete ones, 3 in those of bomutils (as complete).
-    let complete = r.len() > 4 && be_u16(r, 2).ok_or_else(cut)? & 0xe != 0;
+    // The low bits of the flags say which fields are meant: 15 in Apple's complete records, 3
+    // in those of bomutils (as complete), 1 where all after the mode is zero because it was
+    // not recorded. A writer that sets 1 and fills the fields means what it fills in.
+    let flags = be_u16(r, 2).ok_or_else(cut)?;
+    let filled = slice(r, 6, 16).is_some_and(|fields| fields.iter().any(|b| *b != 0));
+    let complete = r.len() > 4 && (flags & 0xe != 0 || filled);
     let mut out = BomPath {
         path: path.clone(),
         kind,

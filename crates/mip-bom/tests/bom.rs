@@ -393,3 +393,21 @@ fn no_changed_byte_and_no_cut_panics() {
         assert!(paths(good[..len].to_vec()).is_err(), "cut to {len}");
     }
 }
+
+#[test]
+fn a_record_with_a_mode_and_zeros_is_not_complete() {
+    let flags = |fill: bool| {
+        let mut items = sample();
+        let r = &mut items[1].record;
+        r[3] = 1;
+        if !fill {
+            r[6..22].fill(0);
+        }
+        paths(BomBuilder::paths(&items, 100).build()).unwrap()[1].clone()
+    };
+    // As Apple's tools record the AppleDouble files that they add.
+    let bare = flags(false);
+    assert_eq!((bare.complete, bare.mode, bare.size, bare.checksum), (false, 0o644, 0, 0));
+    let filled = flags(true);
+    assert_eq!((filled.complete, filled.size, filled.uid), (true, 5, 501));
+}
