@@ -1,5 +1,7 @@
 //! Which app an installer is about.
 
+use std::collections::HashSet;
+
 use mip_base::{CONTAINER_STEP, Code, Error, Result, escape};
 
 use super::rules;
@@ -70,7 +72,7 @@ pub(super) fn choose(found: &Inspection, given: Option<&str>) -> Result<Choice> 
         let hits: Vec<usize> = best_ones
             .iter()
             .copied()
-            .filter(|i| id(i).is_some_and(|id| named.contains(&id)))
+            .filter(|i| id(i).is_some_and(|id| named.contains(id)))
             .collect();
         if let [only] = hits.as_slice() {
             return Ok(Choice::One(*only, rules::SAME_ID));
@@ -97,7 +99,7 @@ fn same_identity(a: &AppInfo, b: &AppInfo) -> bool {
 }
 
 /// Groups of identifiers that the package names, likeliest group first.
-fn package_ids(found: &Inspection) -> [Vec<&str>; 3] {
+fn package_ids(found: &Inspection) -> [HashSet<&str>; 3] {
     let p = &found.installer;
     [
         p.must_close.iter().map(|f| f.value.as_str()).collect(),

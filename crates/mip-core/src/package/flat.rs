@@ -28,6 +28,31 @@ pub struct FlatPackage {
     pub(super) components: Vec<Component>,
     pub(super) warnings: Vec<Warning>,
     pub(super) notes: Vec<String>,
+    kept: Kept,
+}
+
+/// What is kept in memory of all parts together. A part may be small, and named a thousand times.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Bundles in all PackageInfo files.
+    bundles: u64,
+    /// Bytes of all PackageInfo files.
+    tables: u64,
+    /// Bytes of all tables of texts.
+    texts: u64,
+    /// Bytes of packages that had to be unpacked.
+    packages: u64,
+    /// Files in the contents of packages inside.
+    files: u64,
+}
+
+/// Adds to a count that is limited.
+fn add(what: &str, count: &mut u64, more: u64, limit: u64) -> Result<()> {
+    *count = count.saturating_add(more);
+    if *count > limit {
+        return Err(Error::limit(Code::LimitEntries, what, limit, *count));
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for FlatPackage {
@@ -84,6 +109,7 @@ impl FlatPackage {
             components: Vec::new(),
             warnings: Vec::new(),
             notes: xar.notes().to_vec(),
+            kept: Kept::default(),
             xar: xar.clone(),
         };
         let is_file = |f: &&XarFile| matches!(f.kind, EntryKind::File | EntryKind::Hardlink);
@@ -103,8 +129,7 @@ impl FlatPackage {
             ));
         }
         if let Some(file) = root {
-            let one = component(&xar, file, String::new(), String::new(), String::new(), job)?;
-            out.components.push(one);
+            out.component(&xar, file, String::new(), String::new(), String::new(), job)?;
         }
         Ok(out)
     }
@@ -117,23 +142,36 @@ impl FlatPackage {
             if !matches!(file.kind, EntryKind::File | EntryKind::Hardlink) {
                 continue;
             }
-            let have = u64::try_from(self.components.len()).unwrap_or(u64::MAX);
-            if have > MAX_COMPONENTS {
-                return Err(Error::limit(
-                    Code::LimitEntries,
-                    "component packages",
-                    MAX_COMPONENTS,
-                    have,
-                ));
-            }
             if let Some(folder) = path.strip_suffix("/PackageInfo") {
                 let at = format!("{place}{CONTAINER_STEP}{}", escape(folder));
-                let one = component(xar, file, at, folder.to_owned(), format!("{folder}/"), job)?;
-                self.components.push(one);
+                self.component(xar, file, at, folder.to_owned(), format!("{folder}/"), job)?;
             } else if has_extension(path, &["pkg"]) {
                 self.nested(xar, file, place, depth, job)?;
             }
         }
+        Ok(())
+    }
+
+    /// Reads a PackageInfo and keeps the component that it describes.
+    fn component(
+        &mut self,
+        xar: &Arc<Xar>,
+        file: &XarFile,
+        place: String,
+        name: String,
+        prefix: String,
+        job: &Job,
+    ) -> Result<()> {
+        let limits = job.limits();
+        let mut have = u64::try_from(self.components.len()).unwrap_or(u64::MAX);
+        add("component packages", &mut have, 1, MAX_COMPONENTS)?;
+        let size = file.data.as_ref().map_or(0, |d| d.size);
+        add("bytes of PackageInfo files", &mut self.kept.tables, size, limits.small_file)?;
+        let bytes = xar.read_file(file, limits.plist_bytes, job)?;
+        let info = PackageInfo::parse(&bytes, job).map_err(|e| e.within(file.path.as_str()))?;
+        let bundles = u64::try_from(info.bundles.len()).unwrap_or(u64::MAX);
+        add("bundles of a package", &mut self.kept.bundles, bundles, MAX_BUNDLES)?;
+        self.components.push(Component { place, name, info, xar: xar.clone(), prefix });
         Ok(())
     }
 
@@ -162,12 +200,13 @@ impl FlatPackage {
         }
         let source: Source = if data.encoding == Compression::None {
             Arc::new(xar.stored(file)?)
-        } else if data.size <= limits.small_file {
+        } else if data.size <= limits.small_file.saturating_sub(self.kept.packages) {
+            self.kept.packages = self.kept.packages.saturating_add(data.size);
             Arc::new(xar.read_file(file, limits.small_file, job)?)
         } else {
             let text = format!(
-                "{}{at}: the package is compressed and larger than {} bytes; it was not read",
-                self.place, limits.small_file
+                "{}{at}: the package is compressed and too large ({} bytes); it was not read",
+                self.place, data.size
             );
             self.warnings.push(Warning::new("W_COMPONENT_NOT_READ", text));
             return Ok(());
@@ -180,13 +219,13 @@ impl FlatPackage {
             return Ok(());
         }
         let inner = Arc::new(Xar::open(source, job).map_err(|e| e.within(path))?);
+        let files = u64::try_from(inner.files().len()).unwrap_or(u64::MAX);
+        add("files of packages inside", &mut self.kept.files, files, limits.toc_files)?;
         self.notes.extend(inner.notes().iter().map(|n| format!("{}{at}: {n}", self.place)));
         match inner.find("PackageInfo").filter(|f| f.kind == EntryKind::File) {
-            Some(f) => {
-                let one = component(&inner, f, at, path.to_owned(), String::new(), job);
-                self.components.push(one.map_err(|e| e.within(path))?);
-                Ok(())
-            }
+            Some(f) => self
+                .component(&inner, f, at, path.to_owned(), String::new(), job)
+                .map_err(|e| e.within(path)),
             None => self.inner(&inner, &at, depth, job).map_err(|e| e.within(path)),
         }
     }
@@ -205,7 +244,10 @@ impl FlatPackage {
             else {
                 continue;
             };
-            let read = self.xar.read_file(file, job.limits().plist_bytes, job);
+            let left = job.limits().plist_bytes.saturating_sub(self.kept.texts);
+            let read = self.xar.read_file(file, left, job);
+            self.kept.texts =
+                self.kept.texts.saturating_add(file.data.as_ref().map_or(0, |d| d.size));
             match read.and_then(|bytes| strings::parse(&bytes, job)) {
                 Ok(table) => {
                     if let Some((_, all)) = out.iter_mut().find(|(l, _)| l == language) {
@@ -233,6 +275,9 @@ impl FlatPackage {
 /// Component packages of one package.
 const MAX_COMPONENTS: u64 = 2000;
 
+/// Bundles that the component packages of one package may list.
+const MAX_BUNDLES: u64 = 50_000;
+
 /// Languages of a package that are read.
 const MAX_LANGUAGES: usize = 200;
 
@@ -244,17 +289,4 @@ fn language_rank(language: &str) -> u8 {
         "Base" => 3,
         _ => 4,
     }
-}
-
-fn component(
-    xar: &Arc<Xar>,
-    file: &XarFile,
-    place: String,
-    name: String,
-    prefix: String,
-    job: &Job,
-) -> Result<Component> {
-    let bytes = xar.read_file(file, job.limits().plist_bytes, job)?;
-    let info = PackageInfo::parse(&bytes, job).map_err(|e| e.within(file.path.as_str()))?;
-    Ok(Component { place, name, info, xar: xar.clone(), prefix })
 }

@@ -42,6 +42,9 @@ pub struct PackageFindings {
 /// [`PayloadScan::Auto`] decides.
 const ALL_PAYLOADS: u64 = 4;
 
+/// Bytes of icons that are kept of one package.
+const ALL_ICONS: usize = 16 << 20;
+
 pub(super) struct Look<'a> {
     pub(super) out: PackageFindings,
     pub(super) scan: PayloadScan,
@@ -219,10 +222,6 @@ impl<'a> Look<'a> {
         if in_plists == Some(0) {
             return Ok(Vec::new());
         }
-        if let Some(n) = in_plists.filter(|n| *n > MAX_APPS) {
-            let text = format!("{at}: {n} apps; only {MAX_APPS} are looked at");
-            self.warn("W_MANY_APPS", text);
-        }
         let allowed = self.scan.allows(stored, self.job)
             && (self.scan == PayloadScan::Always || stored <= self.budget);
         if !allowed {
@@ -259,11 +258,14 @@ impl<'a> Look<'a> {
         // PackageInfo goes before the Distribution.
         for (b, place) in all.chain(more) {
             let path = clean_path(&b.path);
-            if has_extension(path, &["app"]) && listed.len() < MAX_APPS {
+            if has_extension(path, &["app"]) {
                 listed.entry(path).or_insert((b, place));
             }
         }
         for one in found {
+            if self.full(at) {
+                return;
+            }
             let plist = format!("{at}{CONTAINER_STEP}{}", escape(&one.plist));
             if let Some(e) = &one.trouble {
                 let text = format!("{plist}: cannot be used ({}: {e})", e.code().text());
@@ -286,13 +288,20 @@ impl<'a> Look<'a> {
                 let place = format!("{at}{CONTAINER_STEP}{}", escape(&path));
                 let icon = IconInfo { path, format: "icns".to_owned(), pixels: None, bytes };
                 app.icon = Some(Fact::new(icon, place, Some("CFBundleIconFile"), rules::STATED));
-                self.out.icons.push((self.out.apps.len(), data));
+                let kept =
+                    self.out.icons.iter().fold(0usize, |n, (_, d)| n.saturating_add(d.len()));
+                if kept.saturating_add(data.len()) <= ALL_ICONS {
+                    self.out.icons.push((self.out.apps.len(), data));
+                }
             }
             self.out.apps.push(app);
         }
         let mut rest: Vec<_> = listed.into_iter().collect();
         rest.sort_by_key(|(path, _)| *path);
         for (path, (b, place)) in rest {
+            if self.full(at) {
+                return;
+            }
             // Without a file list, a payload that was read to its end tells the same.
             let there = match &c.folders {
                 Some(list) => list.contains(path),
@@ -319,6 +328,16 @@ impl<'a> Look<'a> {
             c.finish(&mut app, path);
             self.out.apps.push(app);
         }
+    }
+
+    /// Whether the package has as many apps as are looked at; says so once.
+    fn full(&mut self, at: &str) -> bool {
+        let full = self.out.apps.len() >= MAX_APPS;
+        if full && !self.out.warnings.iter().any(|w| w.code == "W_MANY_APPS") {
+            let text = format!("{at}: more than {MAX_APPS} apps; the others are not looked at");
+            self.warn("W_MANY_APPS", text);
+        }
+        full
     }
 
     /// Adds what a package lists for a bundle; the bundle's own `Info.plist` goes first.

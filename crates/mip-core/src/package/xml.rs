@@ -159,7 +159,7 @@ impl<'a> Xml<'a> {
             let limit = self.limits.toc_files;
             return Err(Error::limit(Code::LimitXml, "XML elements", limit, self.elements));
         }
-        if self.elements % 1024 == 0 {
+        if self.elements.is_multiple_of(1024) {
             self.job.check()?;
         }
         let mut attributes: Vec<(String, String)> = Vec::new();
