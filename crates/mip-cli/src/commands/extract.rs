@@ -3,7 +3,8 @@
 use std::io::{Seek as _, SeekFrom};
 
 use mip_base::{Code, Error, Job, Result, escape};
-use mip_core::{Access, Extraction, Input};
+use mip_core::Extraction;
+use mip_core::{Access, Input};
 
 use crate::args::{ExtractArgs, check_streams, is_dash, usage};
 use crate::commands::shown;

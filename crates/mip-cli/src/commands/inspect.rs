@@ -35,7 +35,8 @@ pub(crate) fn options(args: &LookArgs) -> InspectOptions {
 }
 
 fn text(i: &Inspection) -> String {
-    let mut out = format!("{}\n", escape(&i.input.name));
+    // The name is escaped already.
+    let mut out = format!("{}\n", i.input.name);
     out.push_str(&input(i).text());
     section(&mut out, "Identity", &identity(i));
     section(&mut out, "Installer", &installer(i));
@@ -76,8 +77,7 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
 
 /// `from PackageInfo pkg-info@identifier`: the place without the input's own name, and the key.
 fn source(p: &Provenance, i: &Inspection) -> String {
-    let name = escape(&i.input.name);
-    let inside = p.place.strip_prefix(&name).and_then(|rest| rest.strip_prefix("//"));
+    let inside = p.place.strip_prefix(&i.input.name).and_then(|rest| rest.strip_prefix("//"));
     match (inside.unwrap_or(&p.place), &p.key) {
         ("", _) => p.rule.to_owned(),
         (place, Some(key)) => format!("from {place} {}", escape(key)),
@@ -176,7 +176,9 @@ fn installer(i: &Inspection) -> Rows {
     }
     for choice in &t.choices {
         let title = choice.title.as_deref().unwrap_or(&choice.id);
-        rows.add("choice", format!("{}: {}", escape(title), strings(&choice.packages)));
+        let packages = strings(&choice.packages);
+        let colon = if packages.is_empty() { "" } else { ": " };
+        rows.add("choice", format!("{}{colon}{packages}", escape(title)));
     }
     if t.javascript {
         rows.add("JavaScript", "present, never run: what it decides is not known");

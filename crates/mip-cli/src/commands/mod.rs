@@ -15,7 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mip_base::{Code, Error, FileAt, ReadAt as _, Result, Section, escape};
-use mip_core::{Output, SignerReport};
+use mip_core::Output;
+use mip_core::SignerReport;
 
 use crate::args::usage;
 use crate::output::copy_to_stdout;

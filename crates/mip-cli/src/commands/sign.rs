@@ -1,7 +1,8 @@
 //! `mip sign`: another signature on the same archive.
 
 use mip_base::{Result, escape};
-use mip_core::{Output, SignHow, SignReport};
+use mip_core::SignReport;
+use mip_core::{Output, SignHow};
 
 use crate::args::{SignArgs, check_streams, is_dash};
 use crate::commands::{ToStdout, shown, signer_line};
