@@ -52,7 +52,12 @@ fn expectations_are_what_python_reads() {
                 return;
             }
         };
-        assert!(out.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}: {}",
+            path.display(),
+            String::from_utf8_lossy(&out.stderr)
+        );
         let mut read: Value = serde_json::from_slice(&out.stdout).unwrap();
         if let Some(files) = read.get_mut("files").and_then(Value::as_array_mut) {
             files.retain(|f| f[0] != "expected.json");

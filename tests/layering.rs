@@ -16,15 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mip-signing", &["mip-base"]),
     (
         "mip-core",
-        &[
-            "mip-base",
-            "mip-codec",
-            "mip-xar",
-            "mip-cpio",
-            "mip-bom",
-            "mip-archive",
-            "mip-signing",
-        ],
+        &["mip-base", "mip-codec", "mip-xar", "mip-cpio", "mip-bom", "mip-archive", "mip-signing"],
     ),
     ("mip-cli", &["mip-base", "mip-core"]),
     ("mip", &["mip-cli"]),

@@ -143,11 +143,13 @@ impl Job {
         if len > limit {
             return Err(Error::limit(Code::LimitMemory, what, limit, len));
         }
-        let n = usize::try_from(len)
-            .map_err(|_| Error::new(Code::LimitMemory, format!("{what}: {len} bytes do not fit")))?;
+        let n = usize::try_from(len).map_err(|_| {
+            Error::new(Code::LimitMemory, format!("{what}: {len} bytes do not fit"))
+        })?;
         let mut v = Vec::new();
-        v.try_reserve_exact(n)
-            .map_err(|_| Error::new(Code::LimitMemory, format!("{what}: no memory for {len} bytes")))?;
+        v.try_reserve_exact(n).map_err(|_| {
+            Error::new(Code::LimitMemory, format!("{what}: no memory for {len} bytes"))
+        })?;
         v.resize(n, 0);
         Ok(v)
     }
@@ -177,7 +179,12 @@ impl Job {
         let l = &self.inner.limits;
         if produced > l.ratio_from && produced > read.saturating_mul(l.ratio.max(1)) {
             let limit = read.saturating_mul(l.ratio);
-            return Err(Error::limit(Code::LimitExpanded, "decoded bytes of one stream", limit, produced));
+            return Err(Error::limit(
+                Code::LimitExpanded,
+                "decoded bytes of one stream",
+                limit,
+                produced,
+            ));
         }
         Ok(())
     }

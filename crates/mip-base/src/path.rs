@@ -48,7 +48,9 @@ impl EntryPath {
                 "" => return bad("has an empty component"),
                 "." | ".." => return bad("has a component that is not a name"),
                 _ if c.contains('\0') => return bad("holds a NUL"),
-                _ if len(c) > limits.component_bytes => return bad("has a component over the limit"),
+                _ if len(c) > limits.component_bytes => {
+                    return bad("has a component over the limit");
+                }
                 _ => {}
             }
         }

@@ -80,7 +80,9 @@ pub fn read_full_at<R: ReadAt + ?Sized>(
     while !rest.is_empty() {
         match src.read_at(at, rest) {
             Ok(0) => {
-                return Err(Error::new(code, "the file ends before its own numbers say it should").at(at));
+                return Err(
+                    Error::new(code, "the file ends before its own numbers say it should").at(at)
+                );
             }
             Ok(n) => {
                 // A source that claims more than it was asked for must not shift the window.

@@ -204,7 +204,8 @@ mod tests {
     fn streams_become_positioned_in_memory_and_on_disk() {
         for len in [0usize, 10, IN_MEMORY, IN_MEMORY + 70_000] {
             let data: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
-            let s = spool(&mut data.as_slice(), Some(len as u64), u64::MAX, &Job::default()).unwrap();
+            let s =
+                spool(&mut data.as_slice(), Some(len as u64), u64::MAX, &Job::default()).unwrap();
             assert_eq!(s.size(), len as u64);
             let mut back = vec![0; len];
             mip_base::read_full_at(&s, 0, &mut back, Code::Truncated).unwrap();

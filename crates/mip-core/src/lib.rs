@@ -32,7 +32,10 @@ pub use mip_base::{
 pub use output::Output;
 pub use package::PayloadScan;
 pub use probe::{FORMATS, Format, FormatInfo, TarCompression};
-pub use report::{Report, Verification};
+pub use report::{
+    EntryReport, Extraction, Level, Listing, PayloadReport, Problem, ProductReport, Report, SignReport,
+    SignerReport, Verification,
+};
 pub use verify::{Access, SignHow, VerifyPolicy, extract, extract_entry, list, sign, verify};
 
 /// Keys, certificates and throw-away identities.

@@ -256,8 +256,9 @@ impl PendingFolder {
             _ => PathBuf::from("."),
         };
         let partial = parent.join(partial_name());
-        fs::create_dir(&partial)
-            .map_err(|e| Error::from_io(Code::OutputIo, "cannot create the output folder", e).within(&shown))?;
+        fs::create_dir(&partial).map_err(|e| {
+            Error::from_io(Code::OutputIo, "cannot create the output folder", e).within(&shown)
+        })?;
         Ok(Self { partial: Some(partial), target: target.to_path_buf() })
     }
 
@@ -334,7 +335,13 @@ mod tests {
         let make = |force| {
             let (file, partial) = create_named(dir.path()).unwrap();
             let folder = dir.path().to_path_buf();
-            Pending { file: Arc::new(FileAt::growing(file)), folder, target: target.clone(), force, partial }
+            Pending {
+                file: Arc::new(FileAt::growing(file)),
+                folder,
+                target: target.clone(),
+                force,
+                partial,
+            }
         };
         drop(make(false));
         assert!(names(dir.path()).is_empty());

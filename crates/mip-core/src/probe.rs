@@ -156,7 +156,8 @@ pub(crate) fn probe(source: &Source, job: &Job) -> Result<Format> {
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         let name = b"Info.plist";
-        let first_is_ours = head.get(30..40) == Some(name.as_slice()) && head.get(26..28) == Some(&[10, 0]);
+        let first_is_ours =
+            head.get(30..40) == Some(name.as_slice()) && head.get(26..28) == Some(&[10, 0]);
         let ours = first_is_ours && mip_archive::Archive::open(source.clone(), job).is_ok();
         return Ok(if ours { Format::Mip } else { Format::Zip });
     }
@@ -174,7 +175,11 @@ pub(crate) fn probe(source: &Source, job: &Job) -> Result<Format> {
         _ => None,
     };
     if let Some(how) = packed {
-        return Ok(if packed_tar(source, how, job) { Format::Tar(how) } else { Format::Compressed });
+        return Ok(if packed_tar(source, how, job) {
+            Format::Tar(how)
+        } else {
+            Format::Compressed
+        });
     }
     Ok(other(&head, source))
 }
@@ -253,7 +258,8 @@ fn other(head: &[u8], source: &Source) -> Format {
 impl Format {
     /// The refusal for a format that cannot be inspected, with what to do instead.
     pub(crate) fn refusal(self) -> Option<Error> {
-        let carry = "to carry it unread, use --allow-unreadable with --id, --name and --set-version";
+        let carry =
+            "to carry it unread, use --allow-unreadable with --id, --name and --set-version";
         let (code, message, hint) = match self {
             Format::Xar | Format::Zip | Format::Tar(_) => return None,
             Format::Mip => (
@@ -261,9 +267,11 @@ impl Format {
                 "this is a MIP archive already".to_owned(),
                 "use `mip verify`, `mip list`, `mip extract` or `mip sign` on it",
             ),
-            Format::Udif => {
-                (Code::Unsupported, "disk images (.dmg) are not read by this version".to_owned(), carry)
-            }
+            Format::Udif => (
+                Code::Unsupported,
+                "disk images (.dmg) are not read by this version".to_owned(),
+                carry,
+            ),
             Format::EncryptedImage => (
                 Code::Unsupported,
                 "encrypted disk images are not read by this version".to_owned(),

@@ -16,6 +16,7 @@ pub(crate) fn generate() -> Result<Generated> {
     let mut out = Generated::default();
     out.file("docs/exit-codes.md", exit_codes()?);
     out.file("docs/limits.md", limits()?);
+    out.file("docs/formats.md", formats()?);
     for (name, schema) in mip_core::report::schemas() {
         let mut text = serde_json::to_string_pretty(&schema)?;
         text.push('\n');
@@ -53,6 +54,29 @@ new ones may be added. With several inputs the status is that of the first one t
             kind.word(),
             cell(info.meaning),
             cell(code.hint()),
+        )?;
+    }
+    Ok(out)
+}
+
+fn formats() -> Result<String> {
+    let mut out = String::from(GENERATED);
+    out += "\
+# File formats
+
+What a file is follows from its bytes, never from its name. `mip formats` prints the same table.
+
+| format | read | recognised by | notes |
+|---|---|---|---|
+";
+    for f in mip_core::FORMATS {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            cell(f.name),
+            if f.supported { "yes" } else { "no" },
+            cell(f.recognised_by),
+            cell(f.notes)
         )?;
     }
     Ok(out)

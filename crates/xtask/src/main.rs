@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask demo                    builds mip and shows the main job on a package of this repository
-cargo xtask gen-docs [--check]      docs/exit-codes.md, docs/limits.md, docs/schema/ from the code
+cargo xtask gen-docs [--check]      docs/{exit-codes,limits,formats}.md and docs/schema/ from the code
 cargo xtask fixtures [--check]      fixtures/pkg and fixtures/app from the builders of mip-testkit
 cargo xtask bench-inputs DIR [--pkg-size N] [--app-size N] [--app-files N]
                                     big.pkg and Big.app for benches/run.sh; N may end in K, M or G
