@@ -95,7 +95,8 @@ fn compare(path: &str, i: &Inspection, want: &Value) {
         let mut wanted: Vec<&str> =
             want["scripts"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
         let mut scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
-        (scripts.sort_unstable(), wanted.sort_unstable());
+        scripts.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(scripts, wanted, "{path} {dir}");
         assert!(c.scripts.iter().all(|s| s.size.is_some()), "{path} {dir}: scripts were read");
         let bundles: Vec<[&str; 3]> = c
