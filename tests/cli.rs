@@ -1,6 +1,12 @@
 //! The real program, as a person or a script runs it: exit statuses, messages, what is left behind.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used
+)]
 
 use std::ffi::OsStr;
 use std::fs;
