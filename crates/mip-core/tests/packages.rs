@@ -304,6 +304,7 @@ fn facts_of_single_fixtures() {
     assert_eq!(receipts.len(), 4);
     assert!(receipts.contains(&"com.googlecode.munki.launchd"));
     assert_eq!(i.installer.installed_kbytes.as_ref().unwrap().value, 677 + 159 + 4450 + 9);
+    assert_eq!(i.installer.installed_kbytes.as_ref().unwrap().source.place, "munki.pkg");
     let nested: Vec<&str> = i.apps.iter().filter(|a| a.nested).map(|a| a.path.as_str()).collect();
     assert_eq!(
         nested,

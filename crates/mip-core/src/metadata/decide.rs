@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use mip_base::{Error, Result, escape};
+use mip_base::{CONTAINER_STEP, Error, Result, escape};
 
 use super::primary::{Choice, ambiguous, choose, last_step};
 use super::{compare_versions, is_suspicious, is_usable, rules};
@@ -280,7 +280,13 @@ fn receipts_and_sums(p: &mut InstallerInfo) {
         (!known.is_empty()).then(|| known.iter().fold(0u64, |a, b| a.saturating_add(*b)))
     };
     let source = |key: &str| Provenance {
-        place: p.components.first().map(|c| c.place.clone()).unwrap_or_default(),
+        // A sum comes from what is around the components.
+        place: p.components.first().map_or_else(String::new, |c| {
+            match c.place.rsplit_once(CONTAINER_STEP) {
+                Some((around, _)) if p.components.len() > 1 => around.to_owned(),
+                _ => c.place.clone(),
+            }
+        }),
         key: Some(key.to_owned()),
         rule: if p.components.len() > 1 { rules::SUM } else { rules::STATED },
     };
