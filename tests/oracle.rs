@@ -2,10 +2,11 @@
 //! accepts the signature.
 
 #![cfg(unix)]
-#![allow(clippy::indexing_slicing)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,18 +20,19 @@ const UNPACKERS: &[(&str, &[&str])] = &[
     ("python3", &["-m", "zipfile", "-e"]),
 ];
 
-/// Converts, verifies and unpacks one installer with everything that is installed. `None` when
-/// `mip` refuses the installer; then the refusal must be a proper one.
-fn round_trip(installer: &Path, identity: &Identity, work: &Path) -> Option<()> {
+/// Converts, verifies and unpacks one installer with everything that is installed. `Err` is the
+/// code when `mip` refuses the installer.
+fn round_trip(installer: &Path, identity: &Identity, work: &Path) -> Result<(), String> {
     let name = installer.display();
     let archive = work.join("a.mip");
-    let convert =
-        run(mip().arg("convert").arg(installer).arg("-o").arg(&archive).args(identity.options()));
+    let mut convert = mip();
+    convert.arg("convert").arg(installer).arg("-o").arg(&archive).args(identity.options());
+    let convert = run(&mut convert);
     if !convert.status.success() {
-        let err = String::from_utf8_lossy(&convert.stderr);
         assert!(!archive.exists(), "{name}: refused, but there is output");
-        assert!(err.contains("E_"), "{name}: no code in {err}");
-        return None;
+        let err = String::from_utf8_lossy(&convert.stderr);
+        let code = err.strip_prefix("error[").and_then(|e| e.split_once(']'));
+        return Err(code.unwrap_or_else(|| panic!("{name}: no code in {err}")).0.to_owned());
     }
     ok(mip().arg("verify").arg(&archive).arg("--anchor").arg(identity.anchor()));
 
@@ -44,22 +46,13 @@ fn round_trip(installer: &Path, identity: &Identity, work: &Path) -> Option<()> 
         .arg(identity.anchor()));
     let extracted = contents(&own);
 
-    // An installer file is carried as it is.
-    if installer.is_file() {
-        let original = sha256(&std::fs::read(installer).unwrap());
-        let payloads: Vec<_> = extracted
-            .iter()
-            .filter(|(p, what)| p.starts_with("payload/") && *what != "folder")
-            .collect();
-        assert_eq!(payloads.len(), 1, "{name}: {payloads:?}");
-        let carried =
-            payloads[0].0.rsplit('/').next() == installer.file_name().and_then(|n| n.to_str());
-        if carried {
-            assert_eq!(*payloads[0].1, original, "{name}");
-        } else {
-            assert!(payloads[0].0.ends_with(".tar.gz"), "{name}: carried as {}", payloads[0].0);
-        }
-    }
+    let payloads: Vec<&String> = extracted
+        .iter()
+        .filter(|(p, what)| p.starts_with("payload/") && *what != "folder")
+        .map(|(p, _)| p)
+        .collect();
+    assert_eq!(payloads.len(), 1, "{name}: {payloads:?}");
+    payload_is_the_installer(installer, payloads[0], &extracted[payloads[0]], &own, work);
 
     for (tool, arguments) in UNPACKERS {
         if !has(tool) {
@@ -83,7 +76,71 @@ fn round_trip(installer: &Path, identity: &Identity, work: &Path) -> Option<()> 
         ours.retain(|p, _| !p.starts_with("META-MIP"));
         assert_eq!(by_tool, ours, "{name}: {tool} and mip extract differ");
     }
-    Some(())
+    Ok(())
+}
+
+/// A package is carried as it is, also out of a zip file; a folder as a tar.gz that holds the
+/// same as bsdtar finds in the installer.
+fn payload_is_the_installer(
+    installer: &Path,
+    payload: &str,
+    digest: &str,
+    extracted: &Path,
+    work: &Path,
+) {
+    let name = installer.display();
+    let file = payload.strip_prefix("payload/").unwrap();
+    if installer.is_file() {
+        let bytes = std::fs::read(installer).unwrap();
+        if bytes.starts_with(b"xar!") {
+            assert_eq!(digest, sha256(&bytes), "{name}");
+            return;
+        }
+    }
+    if !has("bsdtar") {
+        return;
+    }
+    let unpack = |from: &Path, to: &str| {
+        let to = work.join(to);
+        std::fs::create_dir(&to).unwrap();
+        ok(Command::new("bsdtar").arg("-xf").arg(from).current_dir(&to));
+        contents(&to)
+    };
+    let original = if installer.is_dir() {
+        let top = installer.file_name().unwrap().to_str().unwrap();
+        let inside = contents(installer).into_iter().map(|(p, what)| (format!("{top}/{p}"), what));
+        inside.chain([(top.to_owned(), "folder".to_owned())]).collect()
+    } else {
+        unpack(installer, "original")
+    };
+    // A zip file that holds the inside of a bundle: the bundle is named after the file.
+    let original: BTreeMap<String, String> = if original.contains_key("Contents")
+        && let Some(bundle) = file.strip_suffix(".tar.gz")
+    {
+        let inside = original.into_iter().map(|(p, what)| (format!("{bundle}/{p}"), what));
+        inside.chain([(bundle.to_owned(), "folder".to_owned())]).collect()
+    } else {
+        original
+    };
+    let Some(bundle) = file.strip_suffix(".tar.gz") else {
+        let same = original.iter().any(|(p, d)| p.rsplit('/').next() == Some(file) && d == digest);
+        assert!(same, "{name}: {file} is not a member of it");
+        return;
+    };
+    // In the installer the bundle may lie deeper.
+    let start = original.keys().find_map(|p| {
+        let top = p.strip_suffix(bundle)?;
+        (top.is_empty() || top.ends_with('/')).then(|| top.to_owned())
+    });
+    let start = start.unwrap_or_else(|| panic!("{name}: {bundle} is not in it"));
+    let original: BTreeMap<String, String> = original
+        .iter()
+        .filter_map(|(p, what)| Some((p.strip_prefix(&start)?.to_owned(), what.clone())))
+        .filter(|(p, _)| p == bundle || p.starts_with(&format!("{bundle}/")))
+        .collect();
+    let mut carried = unpack(&extracted.join(payload), "tarball");
+    carried.insert(bundle.to_owned(), "folder".to_owned());
+    assert_eq!(carried, original, "{name}: {bundle}");
 }
 
 /// `openssl cms -verify` over the index with our authority as the only anchor.
@@ -127,12 +184,13 @@ fn our_own_installers() {
         let work = dir.path().join(i.to_string());
         std::fs::create_dir(&work).unwrap();
         round_trip(installer, &identity, &work)
-            .unwrap_or_else(|| panic!("{} is refused", installer.display()));
+            .unwrap_or_else(|e| panic!("{} is refused: {e}", installer.display()));
     }
 }
 
-/// Every file of these shared folders converts, except the ones named.
-fn shared(test: &str, folders: &[&str], refused: &[&str]) {
+/// Every file of these shared folders converts, except the ones named, which are refused with
+/// the code beside them.
+fn shared(test: &str, folders: &[&str], refused: &[(&str, &str)]) {
     let Some(fixtures) = mip_testkit::shared::fixtures(test) else { return };
     let dir = tempfile::tempdir().unwrap();
     let identity = Identity::create(dir.path());
@@ -141,11 +199,13 @@ fn shared(test: &str, folders: &[&str], refused: &[&str]) {
     for (i, installer) in files.iter().enumerate() {
         let work = dir.path().join(i.to_string());
         std::fs::create_dir(&work).unwrap();
-        if round_trip(installer, &identity, &work).is_none() {
-            not_converted.push(short(installer, &fixtures));
+        let name = short(installer, &fixtures);
+        if let Err(code) = round_trip(installer, &identity, &work) {
+            not_converted.push((name, code));
         }
         std::fs::remove_dir_all(&work).unwrap();
     }
+    let not_converted: Vec<_> = not_converted.iter().map(|(n, c)| (*n, c.as_str())).collect();
     assert_eq!(not_converted, refused, "of {} files, these are refused", files.len());
 }
 
@@ -166,5 +226,37 @@ fn shared_old_packages() {
 
 #[test]
 fn shared_apps() {
-    shared("shared_apps", &["app"], &[]);
+    let refused = [
+        // The package in it has no bytes.
+        ("app/homebrew-MyFancyPkg.zip", "E_EMPTY"),
+        // Two apps side by side; --select chooses.
+        ("app/homebrew-caffeine-suite.zip", "E_AMBIGUOUS"),
+        // An iOS app.
+        ("app/tika-testIPA.ipa", "E_UNSUPPORTED"),
+    ];
+    shared("shared_apps", &["app"], &refused);
+}
+
+/// What is not for us: damaged archives, disk images, bare archives. Each is refused with a code.
+#[test]
+fn shared_files_that_are_no_installers_of_ours() {
+    let folders =
+        ["malformed", "xar", "cpio", "dmg-udif", "dmg-encrypted", "hfs-raw", "nested", "other"];
+    let Some(fixtures) =
+        mip_testkit::shared::fixtures("shared_files_that_are_no_installers_of_ours")
+    else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    for file in shared_files(&fixtures, &folders) {
+        let out = dir.path().join("a.mip");
+        let mut c = mip();
+        c.arg("convert").arg(&file).args(["--unsigned", "-o"]).arg(&out);
+        let done = run(&mut c);
+        let err = String::from_utf8_lossy(&done.stderr);
+        let name = short(&file, &fixtures);
+        assert!(!done.status.success(), "{name} was converted");
+        assert!(err.starts_with("error[E_"), "{name}: {err}");
+        assert!(!out.exists(), "{name}: refused, but there is output");
+    }
 }

@@ -105,7 +105,7 @@ def archive(product, version, entries, signature=None):
 
 
 ENTRIES = [
-    ("Info.plist", 0o644, b"<plist/>\n"),
+    ("Info.plist", 0o644, Path(__file__).with_name("Info.plist").read_bytes()),
     ("icon.png", 0o644, b"\x89PNG\r\n\x1a\n"),
     ("scripts/detection.sh", 0o755, b"#!/bin/sh\nexit 0\n"),
     ("scripts/uninstall.sh", 0o755, b"#!/bin/sh\nexit 1\n"),

@@ -417,8 +417,9 @@ fn examine_app(
     for bundle in std::iter::once(main).chain(all.iter().filter(|a| inside(a))) {
         job.check()?;
         let is_main = bundle.root == main.root;
-        let facts = app::read_facts(tree, bundle, job)
-            .and_then(|f| if is_main { f.require_macos(bundle).map(|()| f) } else { Ok(f) });
+        let facts = app::read_facts(tree, bundle, job).and_then(|f| {
+            if is_main && in_ipa(bundle) { f.require_macos(bundle).map(|()| f) } else { Ok(f) }
+        });
         let facts = match facts {
             Ok(facts) => facts,
             Err(e) if is_main && strict || e.kind() == mip_base::Kind::Cancelled => return Err(e),
@@ -429,6 +430,14 @@ fn examine_app(
                 continue;
             }
         };
+        if is_main && let Some(platform) = &facts.other_platform {
+            let text = format!(
+                "{}: was built for {}, not for macOS; it runs on Apple silicon at best",
+                escape(bundle.path()),
+                escape(platform)
+            );
+            out.warnings.push(Warning::new("W_OTHER_PLATFORM", text));
+        }
         let at = |path: &str| format!("{}{CONTAINER_STEP}{}", escape(place), escape(path));
         let plist = bundle.info_plist.as_ref().map(|(_, p)| at(p.as_str())).unwrap_or_default();
         let stem = bundle.name.strip_suffix(".app").unwrap_or(&bundle.name);
@@ -456,6 +465,13 @@ fn examine_app(
     out.installer.installed_files = Some(Fact::new(count, here.clone(), None, rules::SUM));
     out.installer.installed_bytes = Some(Fact::new(bytes, here, None, rules::SUM));
     Ok(out)
+}
+
+/// Whether a bundle stands where an `.ipa` has it: `Payload/X.app`. Such a file is for the
+/// devices that it was built for, whatever else it says.
+fn in_ipa(bundle: &AppBundle) -> bool {
+    let Some(root) = &bundle.root else { return false };
+    root.parent().is_some_and(|p| p.as_str() == "Payload")
 }
 
 /// The icon file that an app names, where it is there and not too large.

@@ -33,8 +33,8 @@ pub use output::Output;
 pub use package::PayloadScan;
 pub use probe::{FORMATS, Format, FormatInfo, TarCompression};
 pub use report::{
-    EntryReport, Extraction, Level, Listing, PayloadReport, Problem, ProductReport, Report, SignReport,
-    SignerReport, Verification,
+    EntryReport, Extraction, Level, Listing, PayloadReport, Problem, ProductReport, Report,
+    SignReport, SignerReport, Verification,
 };
 pub use verify::{Access, SignHow, VerifyPolicy, extract, extract_entry, list, sign, verify};
 

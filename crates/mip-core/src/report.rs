@@ -300,7 +300,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 fn time(seconds: u64) -> String {
     // The last second of the year 9999; certificates use it for "no end".
     let seconds = seconds.min(253_402_300_799);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 /// Entries of the test vectors (docs/mip-format.md, section 9), the payload last.
 pub fn vector_entries() -> Vec<(&'static str, u32, Vec<u8>)> {
     vec![
-        ("Info.plist", 0o644, b"<plist/>\n".to_vec()),
+        ("Info.plist", 0o644, include_bytes!("../../../../tests/vectors/Info.plist").to_vec()),
         ("icon.png", 0o644, b"\x89PNG\r\n\x1a\n".to_vec()),
         ("scripts/detection.sh", 0o755, b"#!/bin/sh\nexit 0\n".to_vec()),
         ("scripts/uninstall.sh", 0o755, b"#!/bin/sh\nexit 1\n".to_vec()),
