@@ -9,12 +9,12 @@ use std::process::{Command, Output};
 use sha2::{Digest as _, Sha256};
 
 /// The root of the checkout.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// `mip` with a quiet, fixed environment.
-pub fn mip() -> Command {
+pub(crate) fn mip() -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_mip"));
     for name in ["MIP_SIGN_KEY", "MIP_SIGN_CERT", "MIP_SIGN_P12"] {
         c.env_remove(name);
@@ -23,7 +23,7 @@ pub fn mip() -> Command {
 }
 
 /// Runs a command; it must not end by a signal or a panic.
-pub fn run(c: &mut Command) -> Output {
+pub(crate) fn run(c: &mut Command) -> Output {
     let out = c.output().unwrap_or_else(|e| panic!("{c:?}: {e}"));
     let status = out.status.code().unwrap_or_else(|| panic!("{c:?}: {}", out.status));
     let err = String::from_utf8_lossy(&out.stderr);
@@ -32,7 +32,7 @@ pub fn run(c: &mut Command) -> Output {
 }
 
 /// Runs a command that must succeed; gives its stdout.
-pub fn ok(c: &mut Command) -> String {
+pub(crate) fn ok(c: &mut Command) -> String {
     let out = run(c);
     let err = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{c:?}: {}: {err}", out.status);
@@ -40,7 +40,7 @@ pub fn ok(c: &mut Command) -> String {
 }
 
 /// Whether a program can be started; says on stderr when not.
-pub fn has(tool: &str) -> bool {
+pub(crate) fn has(tool: &str) -> bool {
     let there = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(tool).is_file()));
     if !there {
@@ -50,28 +50,28 @@ pub fn has(tool: &str) -> bool {
 }
 
 /// A throw-away authority and signing identity, made by `mip` in `dir/identity`.
-pub struct Identity(PathBuf);
+pub(crate) struct Identity(PathBuf);
 
 impl Identity {
-    pub fn create(dir: &Path) -> Self {
+    pub(crate) fn create(dir: &Path) -> Self {
         let at = dir.join("identity");
         ok(mip().args(["identity", "create", "--out"]).arg(&at));
         Self(at)
     }
 
-    pub fn anchor(&self) -> PathBuf {
+    pub(crate) fn anchor(&self) -> PathBuf {
         self.0.join("ca.pem")
     }
 
     /// The options that sign with it.
-    pub fn options(&self) -> [std::ffi::OsString; 4] {
+    pub(crate) fn options(&self) -> [std::ffi::OsString; 4] {
         let (key, cert) = (self.0.join("key.pem"), self.0.join("identity.pem"));
         ["--sign-key".into(), key.into(), "--sign-cert".into(), cert.into()]
     }
 }
 
 /// What a folder holds: path to kind and digest, or link target.
-pub fn contents(folder: &Path) -> BTreeMap<String, String> {
+pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(at) = open.pop() {
@@ -93,12 +93,12 @@ pub fn contents(folder: &Path) -> BTreeMap<String, String> {
     out
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Our own fixtures that can be converted: the installer files, and the app in a folder.
-pub fn own_installers() -> Vec<PathBuf> {
+pub(crate) fn own_installers() -> Vec<PathBuf> {
     let at = root().join("fixtures");
     [
         "pkg/component-with-app/Sample.pkg",
@@ -115,7 +115,7 @@ pub fn own_installers() -> Vec<PathBuf> {
 }
 
 /// The files of some folders of the shared fixtures, sorted.
-pub fn shared_files(dir: &Path, folders: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn shared_files(dir: &Path, folders: &[&str]) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> = folders
         .iter()
         .flat_map(|f| std::fs::read_dir(dir.join(f)).unwrap())
@@ -126,6 +126,6 @@ pub fn shared_files(dir: &Path, folders: &[&str]) -> Vec<PathBuf> {
 }
 
 /// `file` relative to `dir`, for messages.
-pub fn short<'a>(file: &'a Path, dir: &Path) -> &'a str {
+pub(crate) fn short<'a>(file: &'a Path, dir: &Path) -> &'a str {
     file.strip_prefix(dir).unwrap_or(file).to_str().unwrap()
 }
