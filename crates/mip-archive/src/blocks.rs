@@ -3,6 +3,7 @@
 use crate::Digest;
 use crate::hash::Sha256;
 use crate::profile::BLOCK;
+use mip_base::len64;
 
 /// Hashes the body block by block.
 ///
@@ -54,7 +55,7 @@ impl BlockHasher {
             };
             let (now, later) = split(bytes, end.saturating_sub(self.at));
             bytes = later;
-            self.at = self.at.saturating_add(u64::try_from(now.len()).unwrap_or(u64::MAX));
+            self.at = self.at.saturating_add(len64(now.len()));
             match &mut self.held {
                 Some(h) if self.at <= h.until => {
                     h.bytes.extend_from_slice(now);
@@ -90,7 +91,7 @@ impl BlockHasher {
             let (now, later) = split(bytes, end_of_block(at).saturating_sub(at));
             bytes = later;
             open.update(now);
-            at = at.saturating_add(u64::try_from(now.len()).unwrap_or(u64::MAX));
+            at = at.saturating_add(len64(now.len()));
             if at.is_multiple_of(BLOCK) {
                 let digest = std::mem::replace(&mut open, Sha256::new()).finish();
                 match self.digests.get_mut(slot) {

@@ -1,6 +1,7 @@
 //! SHA-256 and CRC-32 of streams.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use mip_base::len64;
 
 use crate::Digest;
 
@@ -49,7 +50,7 @@ impl Content {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.sha.update(bytes);
         self.crc.update(bytes);
-        self.size = self.size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.size = self.size.saturating_add(len64(bytes.len()));
     }
 
     /// Size, SHA-256 and CRC-32.

@@ -1,7 +1,7 @@
 //! The index: the bytes that are signed.
 
 use mip_base::bytes::{le_u16, le_u32, le_u64};
-use mip_base::{Code, EntryPath, Error, Limits, Result, escape};
+use mip_base::{Code, EntryPath, Error, Limits, Result, escape, len64};
 
 use crate::profile::{
     BLOCK, BLOCK_LOG2, FORMAT_VERSION, INDEX_MAGIC, MAX_ENTRIES, MAX_PRODUCT_TEXT, MODES, PURPOSE,
@@ -180,18 +180,18 @@ impl Index {
         let body = r.u64()?;
         let at = r.at;
         if r.u8()? != BLOCK_LOG2 {
-            return Err(ambiguous("another block size than 2^20").at(offset(at)));
+            return Err(ambiguous("another block size than 2^20").at(len64(at)));
         }
         let entries = r.entries(limits)?;
         let at = r.at;
         let count = r.u64()?;
         if count != body.div_ceil(BLOCK) || u64::try_from(r.left() / 32) != Ok(count) {
             let text = format!("{count} block digests for a body of {body} bytes");
-            return Err(ambiguous(text).at(offset(at)));
+            return Err(ambiguous(text).at(len64(at)));
         }
         let (blocks, rest) = r.take(r.left())?.as_chunks::<32>();
         if !rest.is_empty() {
-            return Err(ambiguous("bytes after the last block digest").at(offset(r.at)));
+            return Err(ambiguous("bytes after the last block digest").at(len64(r.at)));
         }
         let index = Self { product, body, entries, blocks: blocks.to_vec() };
         index.check()?;
@@ -270,10 +270,6 @@ pub(crate) fn ambiguous(what: impl Into<String>) -> Error {
     Error::new(Code::MipAmbiguous, what)
 }
 
-fn offset(at: usize) -> u64 {
-    u64::try_from(at).unwrap_or(u64::MAX)
-}
-
 /// Fields of the index, in order.
 struct Fields<'a> {
     bytes: &'a [u8],
@@ -286,7 +282,7 @@ impl<'a> Fields<'a> {
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        let short = || ambiguous("the index ends inside a field").at(offset(self.at));
+        let short = || ambiguous("the index ends inside a field").at(len64(self.at));
         let end = self.at.checked_add(len).ok_or_else(short)?;
         let taken = self.bytes.get(self.at..end).ok_or_else(short)?;
         self.at = end;
@@ -296,7 +292,7 @@ impl<'a> Fields<'a> {
     fn field<T>(&mut self, len: usize, read: fn(&[u8], usize) -> Option<T>) -> Result<T> {
         let at = self.at;
         let bytes = self.take(len)?;
-        read(bytes, 0).ok_or_else(|| ambiguous("the index ends inside a field").at(offset(at)))
+        read(bytes, 0).ok_or_else(|| ambiguous("the index ends inside a field").at(len64(at)))
     }
 
     fn u8(&mut self) -> Result<u8> {
@@ -316,7 +312,7 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&mut self, limit: usize) -> Result<&'a str> {
-        let at = offset(self.at);
+        let at = len64(self.at);
         let len = usize::from(self.u16()?);
         if len > limit {
             return Err(ambiguous(format!("a text of {len} bytes, allowed are {limit}")).at(at));
@@ -326,7 +322,7 @@ impl<'a> Fields<'a> {
     }
 
     fn entries(&mut self, limits: &Limits) -> Result<Vec<IndexEntry>> {
-        let at = offset(self.at);
+        let at = len64(self.at);
         let count = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         if count > MAX_ENTRIES || count > self.left() / ENTRY_FIXED {
             let text = format!("{count} entries, allowed are {MAX_ENTRIES}, and their bytes");
@@ -336,7 +332,7 @@ impl<'a> Fields<'a> {
     }
 
     fn entry(&mut self, limits: &Limits) -> Result<IndexEntry> {
-        let at = offset(self.at);
+        let at = len64(self.at);
         let number = self.u8()?;
         let mode = u32::from(self.u16()?);
         let name = self.text(1024)?;

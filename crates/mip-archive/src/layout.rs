@@ -1,6 +1,6 @@
 //! Every header of an archive, rebuilt from its index and signature.
 
-use mip_base::Result;
+use mip_base::{Result, len64};
 
 use crate::Index;
 use crate::index::ambiguous;
@@ -59,9 +59,9 @@ impl Layout {
                 Some(p)
             }
         };
-        let tail = records::tail(entries, at, len(&directory)?)?;
+        let tail = records::tail(entries, at, len64(directory.len()))?;
         directory.extend_from_slice(&tail);
-        let total = at.checked_add(len(&directory)?)?;
+        let total = at.checked_add(len64(directory.len()))?;
         let end = Piece { at, bytes: directory, of: "central directory".into() };
         Some(Self { body, index: index_piece, signature, end, len: total })
     }
@@ -77,7 +77,7 @@ fn own<'a>(name: &'a str, header: u64, content: &[u8]) -> Option<Fields<'a>> {
     Some(Fields {
         name,
         mode: 0o644,
-        size: len(content)?,
+        size: len64(content.len()),
         crc32: crc32fast::hash(content),
         header,
         payload: false,
@@ -85,11 +85,7 @@ fn own<'a>(name: &'a str, header: u64, content: &[u8]) -> Option<Fields<'a>> {
 }
 
 fn end(header: &Piece, content: &[u8]) -> Option<u64> {
-    header.at.checked_add(len(&header.bytes)?)?.checked_add(len(content)?)
-}
-
-fn len(b: &[u8]) -> Option<u64> {
-    u64::try_from(b.len()).ok()
+    header.at.checked_add(len64(header.bytes.len()))?.checked_add(len64(content.len()))
 }
 
 /// Length of the local header of one of the container's own entries.

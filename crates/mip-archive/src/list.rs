@@ -4,10 +4,8 @@ use std::io::{BufReader, Read};
 
 use mip_base::bytes::{le_u16, le_u32, le_u64};
 use mip_base::{
-    Code, Cursor, Error, Job, ReadAt, Result, Section, Source, escape_bytes, read_full_at,
+    Code, Cursor, Error, Job, ReadAt, Result, Section, Source, escape_bytes, len64, read_full_at,
 };
-
-use crate::writer::len;
 
 const CENTRAL: u32 = 0x0201_4b50;
 const ZIP64_END: u32 = 0x0606_4b50;
@@ -58,7 +56,7 @@ pub fn list_unverified(source: Source, job: &Job) -> Result<Vec<ListedEntry>> {
         let (entry, bytes) = record(&mut input, job).map_err(|e| e.at(here))?;
         at = at.saturating_add(bytes);
         names = names.saturating_add(bytes);
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let count = len64(entries.len()).saturating_add(1);
         if count > limits.entries {
             return Err(Error::limit(Code::LimitEntries, "entries", limits.entries, count));
         }
@@ -156,7 +154,7 @@ fn record(input: &mut impl Read, job: &Job) -> Result<(ListedEntry, u64)> {
     };
     let bytes = [&name, &extra, &comment]
         .into_iter()
-        .fold(CENTRAL_LEN, |sum, v| sum.saturating_add(len(v)));
+        .fold(CENTRAL_LEN, |sum, v| sum.saturating_add(len64(v.len())));
     Ok((entry, bytes))
 }
 

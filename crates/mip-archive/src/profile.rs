@@ -3,7 +3,7 @@
 //!
 //! The vendor publishes nothing about its own `.mip` files; this profile is open and our own.
 
-use mip_base::{Code, Error, Result, escape};
+use mip_base::{Code, Error, Result, escape, is_hidden};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::EntryRole;
@@ -218,13 +218,9 @@ fn payload_name_fault(file: &str) -> Option<&'static str> {
 }
 
 /// Separators and wildcards of some system, and characters that are not seen.
+/// `docs/mip-format.md` lists them: a change of [`is_hidden`] is a change of the profile.
 fn is_forbidden(c: char) -> bool {
-    "/\\:*?\"<>|".contains(c)
-        || c.is_control()
-        || matches!(c,
-            '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}'
-            | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
-            | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+    "/\\:*?\"<>|".contains(c) || is_hidden(c)
 }
 
 /// `CON`, `NUL`, `COM1`…: files that Windows cannot make, whatever follows the first dot.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use mip_base::{Code, Error, Job, Limits, Result, Section, Source, read_full_at};
+use mip_base::{Code, Error, Job, Limits, Result, Section, Source, len64, read_full_at};
 
 use crate::hash::sha256;
 use crate::index::ambiguous;
@@ -12,7 +12,6 @@ use crate::layout::{Layout, own_header_len};
 use crate::profile::{BLOCK, INDEX, SIGNATURE, TAIL};
 use crate::records::{CENTRAL_FIXED, last_record, parse_tail};
 use crate::verify::{VerifyOptions, hash_body};
-use crate::writer::len;
 use crate::{Digest, Index, IndexEntry};
 
 /// Nothing has been checked: index and signature were found, and that is all.
@@ -358,7 +357,7 @@ impl Read for EntryReader {
         let mut bytes = self.block.get(from..).unwrap_or(&[]);
         bytes = bytes.get(..left).unwrap_or(bytes);
         let n = bytes.read(buf)?;
-        self.at = self.at.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        self.at = self.at.saturating_add(len64(n));
         Ok(n)
     }
 }
@@ -385,7 +384,7 @@ pub(crate) fn check_block(index: &Index, number: u64, block: &[u8]) -> Result<()
         return Ok(());
     }
     let at = number.saturating_mul(BLOCK);
-    let to = at.saturating_add(len(block));
+    let to = at.saturating_add(len64(block.len()));
     let mut e = Error::new(
         Code::MipTampered,
         format!("block {number} (bytes {at} to {to}) is not what the index describes"),
@@ -424,7 +423,8 @@ fn bounded(
 
 /// Compares the bytes at `at` with `expected`; the error has the first offset that differs.
 fn compare(source: &Source, at: u64, expected: &[u8], job: &Job) -> Result<()> {
-    let mut bytes = job.buffer("bytes of a header", len(expected), len(expected))?;
+    let mut bytes =
+        job.buffer("bytes of a header", len64(expected.len()), len64(expected.len()))?;
     read_full_at(source, at, &mut bytes, Code::MipTampered)?;
     match bytes.iter().zip(expected).position(|(a, b)| a != b) {
         None => Ok(()),

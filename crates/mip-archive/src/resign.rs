@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mip_base::{Event, Job, Phase, Result, Source, WriteAt};
+use mip_base::{Event, Job, Phase, Result, Source, WriteAt, len64};
 
 use crate::hash::sha256;
 use crate::profile::BLOCK;
 use crate::reader::read_block;
-use crate::writer::{Sign, len, require_empty, write_at, write_end};
+use crate::writer::{Sign, require_empty, write_at, write_end};
 use crate::{Archive, Written};
 
 /// Copies the body and the index of the archive `source` to `out`, which must be empty, with
@@ -35,7 +35,7 @@ pub fn resign(
         job.check()?;
         read_block(&source, index, number, &mut block)?;
         write_at(&*out, number.saturating_mul(BLOCK), &block)?;
-        job.report(Event::Advanced { phase: Phase::Pack, bytes: len(&block) });
+        job.report(Event::Advanced { phase: Phase::Pack, bytes: len64(block.len()) });
     }
     job.report(Event::Finished { phase: Phase::Pack });
     let bytes = archive.index_bytes();

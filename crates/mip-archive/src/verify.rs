@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
-use mip_base::{Code, Error, Event, Job, Phase, Result, Source, read_full_at};
+use mip_base::{Code, Error, Event, Job, Phase, Result, Source, len64, read_full_at};
 
 use crate::hash::Content;
 use crate::profile::BLOCK;
 use crate::pump::pump;
 use crate::reader::{check_block, read_block};
-use crate::writer::len;
 use crate::{Index, IndexEntry};
 
 /// How much of what the index says is computed again.
@@ -80,7 +79,7 @@ pub(crate) fn hash_body(
 
 /// Blocks in any order, on `threads` threads.
 fn hash_blocks(source: &Source, index: &Index, threads: usize, job: &Job) -> Result<()> {
-    let count = len_of(&index.blocks);
+    let count = len64(index.blocks.len());
     let threads = threads.clamp(1, MAX_THREADS).min(usize::try_from(count).unwrap_or(1));
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
@@ -102,7 +101,7 @@ fn hash_blocks(source: &Source, index: &Index, threads: usize, job: &Job) -> Res
                 }
                 return;
             }
-            job.report(Event::Advanced { phase: Phase::Verify, bytes: len(&block) });
+            job.report(Event::Advanced { phase: Phase::Verify, bytes: len64(block.len()) });
         }
     };
     std::thread::scope(|scope| {
@@ -131,8 +130,8 @@ fn hash_all(source: &Source, index: &Index, job: &Job) -> Result<()> {
             let left = index.body.saturating_sub(next);
             buffer.resize(usize::try_from(left.min(BLOCK)).unwrap_or(0), 0);
             read_full_at(source, next, buffer, Code::MipTampered)?;
-            next = next.saturating_add(len(buffer));
-            job.report(Event::Advanced { phase: Phase::Verify, bytes: len(buffer) });
+            next = next.saturating_add(len64(buffer.len()));
+            job.report(Event::Advanced { phase: Phase::Verify, bytes: len64(buffer.len()) });
             Ok(!buffer.is_empty())
         },
         |buffer| {
@@ -154,7 +153,7 @@ struct Contents<'a> {
 
 impl Contents<'_> {
     fn update(&mut self, bytes: &[u8]) -> Result<()> {
-        let end = self.at.saturating_add(len(bytes));
+        let end = self.at.saturating_add(len64(bytes.len()));
         while let [entry, rest @ ..] = self.entries {
             let to = entry.offset.saturating_add(entry.size);
             let open = self.open.get_or_insert_with(Content::new);
@@ -182,8 +181,4 @@ impl Contents<'_> {
 
 fn position(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
-}
-
-fn len_of<T>(items: &[T]) -> u64 {
-    u64::try_from(items.len()).unwrap_or(u64::MAX)
 }

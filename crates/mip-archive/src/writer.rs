@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
-use mip_base::{Code, EntryPath, Error, Event, Job, Phase, Result, WriteAt};
+use mip_base::{Code, EntryPath, Error, Event, Job, Phase, Result, WriteAt, len64};
 
 use crate::blocks::BlockHasher;
 use crate::hash::{Content, sha256};
@@ -176,7 +176,7 @@ impl Writer {
             sha256: [0; 32],
         };
         let header = header_of(&entry)?;
-        self.blocks.hold(len(&header));
+        self.blocks.hold(len64(header.len()));
         self.write(&header)?;
         entry.offset = self.at;
 
@@ -251,7 +251,7 @@ impl Writer {
                 fill(input, buffer, job)?;
                 write_at(out, *at, buffer)?;
                 *at = advance(*at, buffer)?;
-                job.report(Event::Advanced { phase: Phase::Pack, bytes: len(buffer) });
+                job.report(Event::Advanced { phase: Phase::Pack, bytes: len64(buffer.len()) });
                 Ok(!buffer.is_empty())
             },
             |buffer| {
@@ -311,12 +311,12 @@ pub(crate) fn write_at(out: &dyn WriteAt, at: u64, bytes: &[u8]) -> Result<()> {
 }
 
 pub(crate) fn advance(at: u64, bytes: &[u8]) -> Result<u64> {
-    at.checked_add(len(bytes))
+    at.checked_add(len64(bytes.len()))
         .ok_or_else(|| Error::new(Code::Limit, "the archive ends past all numbers").at(at))
 }
 
 fn within(what: &str, bytes: &[u8], limit: u64) -> Result<()> {
-    match len(bytes) {
+    match len64(bytes.len()) {
         n if n > limit => Err(Error::limit(Code::Limit, what, limit, n)),
         _ => Ok(()),
     }
@@ -360,8 +360,4 @@ fn fill(input: &mut (dyn Read + Send), buffer: &mut Vec<u8>, job: &Job) -> Resul
 /// The caller broke a rule of the profile: not a matter of the input.
 fn misuse(what: impl Into<String>) -> Error {
     Error::new(Code::Internal, what)
-}
-
-pub(crate) fn len(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,9 @@
-//! Fixed-width fields out of a byte slice, by offset, without a panic.
+//! Fixed-width fields out of a byte slice, by offset, without a panic, and two small
+//! conversions that every crate needs.
 //!
-//! Every function returns `None` when the field does not lie inside `b`.
+//! A function that takes an offset returns `None` when the field does not lie inside `b`.
+
+use std::fmt::Write as _;
 
 fn array<const N: usize>(b: &[u8], at: usize) -> Option<[u8; N]> {
     b.get(at..)?.first_chunk::<N>().copied()
@@ -29,9 +32,33 @@ pub fn slice(b: &[u8], at: usize, len: usize) -> Option<&[u8]> {
     b.get(at..at.checked_add(len)?)
 }
 
+/// A length in memory as the type of positions and limits. Lossless on every platform that
+/// Rust has; saturates on one that it may get.
+#[must_use]
+pub fn len64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// Lower-case hexadecimal, two digits a byte.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
+    for b in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{b:02x}");
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_keeps_leading_zeros() {
+        assert_eq!(hex(&[0, 1, 0xab, 0xff]), "0001abff");
+        assert_eq!(hex(&[]), "");
+    }
 
     #[test]
     fn fields_stay_inside() {

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Escapes control characters (C0, DEL, C1), line separators, bidirectional overrides and
-/// other invisible format characters as `\u{…}`, and the backslash as `\\`.
+/// Escapes every character that [is hidden](is_hidden) as `\u{…}`, and the backslash as `\\`.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -33,8 +32,11 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// Characters that change how a line is shown without being seen themselves.
-pub(crate) fn is_hidden(c: char) -> bool {
+/// Characters that change how a line is shown without being seen themselves: control
+/// characters (C0, DEL, C1), line separators, bidirectional overrides and other invisible
+/// format characters.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}'

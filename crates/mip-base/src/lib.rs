@@ -9,7 +9,10 @@
 //!   number from a file into an allocation ([`Job::buffer`]).
 //! * [`EntryPath`] is a path that cannot leave the folder it is joined to.
 //! * [`Error`] has a stable [`Code`], a [`Kind`] that is the exit status, and the place.
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
+)]
 
 pub mod bytes;
 mod entry;
@@ -20,10 +23,14 @@ mod limits;
 mod path;
 mod read_at;
 
+pub use bytes::{hex, len64};
 pub use entry::EntryKind;
 pub use error::{CODES, Code, CodeInfo, Error, Kind, Result};
-pub use escape::{escape, escape_bytes};
+pub use escape::{escape, escape_bytes, is_hidden};
 pub use job::{CancelToken, Event, Job, Phase, Progress, SilentProgress};
 pub use limits::Limits;
 pub use path::{CONTAINER_STEP, EntryPath};
-pub use read_at::{Cursor, FileAt, MemoryFile, ReadAt, Section, Source, WriteAt, read_full_at};
+pub use read_at::{
+    Cursor, FileAt, MemoryFile, ReadAt, Section, Source, WriteAt, read_full_at, read_some,
+    read_up_to,
+};

@@ -38,7 +38,7 @@ impl EntryPath {
         if rest.starts_with('/') {
             return bad("is absolute");
         }
-        if len(rest) > limits.path_bytes {
+        if crate::len64(rest.len()) > limits.path_bytes {
             return bad("is longer than the limit");
         }
         let mut depth: u64 = 0;
@@ -48,7 +48,7 @@ impl EntryPath {
                 "" => return bad("has an empty component"),
                 "." | ".." => return bad("has a component that is not a name"),
                 _ if c.contains('\0') => return bad("holds a NUL"),
-                _ if len(c) > limits.component_bytes => {
+                _ if crate::len64(c.len()) > limits.component_bytes => {
                     return bad("has a component over the limit");
                 }
                 _ => {}
@@ -140,10 +140,6 @@ impl AsRef<str> for EntryPath {
     fn as_ref(&self) -> &str {
         &self.0
     }
-}
-
-fn len(s: &str) -> u64 {
-    u64::try_from(s.len()).unwrap_or(u64::MAX)
 }
 
 fn shorten(raw: &[u8]) -> String {

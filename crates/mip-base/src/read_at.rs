@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Result, len64};
 
 /// Bytes that can be read at any position by any thread.
 pub trait ReadAt: Send + Sync {
@@ -47,7 +47,7 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 
 impl ReadAt for [u8] {
     fn size(&self) -> u64 {
-        u64::try_from(self.len()).unwrap_or(u64::MAX)
+        len64(self.len())
     }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let tail = usize::try_from(offset).ok().and_then(|o| self.get(o..)).unwrap_or(&[]);
@@ -87,7 +87,7 @@ pub fn read_full_at<R: ReadAt + ?Sized>(
             Ok(n) => {
                 // A source that claims more than it was asked for must not shift the window.
                 let n = n.min(rest.len());
-                at = at.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+                at = at.saturating_add(len64(n));
                 rest = rest.get_mut(n..).unwrap_or_default();
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -95,6 +95,35 @@ pub fn read_full_at<R: ReadAt + ?Sized>(
         }
     }
     Ok(())
+}
+
+/// One read, again after an interrupt. Never returns more than `buf.len()`, whatever `input`
+/// claims.
+///
+/// # Errors
+/// What `input` reports.
+pub fn read_some<R: Read + ?Sized>(input: &mut R, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match input.read(buf) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done.map(|n| n.min(buf.len())),
+        }
+    }
+}
+
+/// Reads until `buf` is full or `input` ends; how many bytes there were.
+///
+/// # Errors
+/// What `input` reports.
+pub fn read_up_to<R: Read + ?Sized>(input: &mut R, buf: &mut [u8]) -> io::Result<usize> {
+    let mut have = 0_usize;
+    while let Some(rest) = buf.get_mut(have..).filter(|r| !r.is_empty()) {
+        match read_some(input, rest)? {
+            0 => break,
+            n => have = have.saturating_add(n),
+        }
+    }
+    Ok(have)
 }
 
 /// A window of a source: positions start at 0, and nothing outside can be read.
@@ -185,7 +214,7 @@ impl<R: ReadAt> Cursor<R> {
 impl<R: ReadAt> Read for Cursor<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.source.read_at(self.at, buf)?.min(buf.len());
-        self.at = self.at.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        self.at = self.at.saturating_add(len64(n));
         Ok(n)
     }
 }
@@ -303,7 +332,7 @@ impl WriteAt for FileAt {
                 match std::os::windows::fs::FileExt::seek_write(&self.file, rest, at) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(n) => {
-                        at = at.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+                        at = at.saturating_add(len64(n));
                         rest = rest.get(n..).unwrap_or_default();
                     }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -363,6 +392,32 @@ impl WriteAt for MemoryFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One byte at a time, an interrupt before each, and a lie at the end.
+    struct Slow<'a>(&'a [u8], bool);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if self.0 == b"!" {
+                return Ok(buf.len() + 7);
+            }
+            let n = 1.min(buf.len());
+            self.0.read(&mut buf[..n])
+        }
+    }
+
+    #[test]
+    fn reading_goes_on_after_interrupts_and_never_past_the_buffer() {
+        let mut buf = [0; 4];
+        assert_eq!(read_up_to(&mut Slow(b"abc", false), &mut buf).unwrap(), 3);
+        assert_eq!(&buf, b"abc\0");
+        assert_eq!(read_some(&mut Slow(b"!", false), &mut buf).unwrap(), 4);
+        assert_eq!(read_up_to(&mut Slow(b"a!", false), &mut buf).unwrap(), 4);
+    }
 
     #[test]
     fn a_section_cannot_be_left() {

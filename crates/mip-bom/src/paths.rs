@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use mip_base::bytes::{be_u16, be_u32, be_u64, slice};
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape_bytes};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape_bytes, len64};
 
 use crate::BomPath;
 use crate::store::{Store, bad};
@@ -77,7 +77,7 @@ fn resolve(entries: &[Entry<'_>], job: &Job) -> Result<Vec<(EntryPath, u32)>> {
                 continue;
             }
             let path = path(folder.as_ref(), e.name, job)?;
-            let len = u64::try_from(path.as_str().len()).unwrap_or(u64::MAX);
+            let len = len64(path.as_str().len());
             kept = kept.saturating_add(len);
             if kept > limits.path_bytes_kept {
                 let limit = limits.path_bytes_kept;

@@ -7,7 +7,7 @@
 //! against Apple's files.
 
 use mip_base::bytes::{be_u16, be_u32, slice};
-use mip_base::{Code, Error, Job, Result, escape_bytes};
+use mip_base::{Code, Error, Job, Result, escape_bytes, len64};
 
 /// More levels than a tree of 2³² blocks could need.
 const DEEPEST: u32 = 16;
@@ -135,8 +135,7 @@ impl Store {
             if !node.leaf {
                 return Err(bad(format!("the leaves of a tree lead to the inner node {index}")));
             }
-            let total =
-                u64::try_from(out.len()).unwrap_or(u64::MAX).saturating_add(node.count.into());
+            let total = len64(out.len()).saturating_add(node.count.into());
             if total > limit {
                 return Err(Error::limit(Code::LimitEntries, "paths in a Bom", limit, total));
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mip_base::{Code, Error, Job, Kind, Limits, Result, escape};
+use mip_base::{Code, Error, Job, Kind, Limits, Result, escape, len64};
 use mip_core::Input;
 use serde_json::Value;
 
@@ -144,7 +144,7 @@ pub(crate) fn read_bounded(
         };
         let new = chunk.get(..n).unwrap_or_default();
         let len = out.len().saturating_add(n);
-        if u64::try_from(len).unwrap_or(u64::MAX) > limit {
+        if len64(len) > limit {
             return Ok(None);
         }
         if len > out.capacity() {

@@ -27,12 +27,14 @@
 use std::fmt;
 use std::io::{self, Cursor, Read};
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape_bytes};
+use mip_base::{
+    Code, EntryKind, EntryPath, Error, Job, Result, escape_bytes, len64, read_some, read_up_to,
+};
 use sha2::{Digest, Sha256};
 
 use crate::aa_header::{Blob, Header, PREFIX, blob_bytes, damaged, narrow, size};
 use crate::chunks::{Chunks, Letter};
-use crate::pump::{Pump, head_mut, len64};
+use crate::pump::{Pump, head_mut};
 
 /// Whether `head` (6 bytes are enough) starts an Apple Archive.
 ///
@@ -91,17 +93,8 @@ impl fmt::Debug for Reader {
 }
 
 /// Fills `buf`; returns how much was there.
-fn fill(input: &mut dyn Read, buf: &mut [u8]) -> Result<usize> {
-    let mut n = 0_usize;
-    while let Some(rest) = buf.get_mut(n..).filter(|r| !r.is_empty()) {
-        match input.read(rest) {
-            Ok(0) => break,
-            Ok(m) => n = n.saturating_add(m),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-        }
-    }
-    Ok(n)
+fn fill(input: &mut (dyn Read + Send), buf: &mut [u8]) -> Result<usize> {
+    read_up_to(input, buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))
 }
 
 impl Reader {
@@ -266,13 +259,8 @@ impl Reader {
     /// Reads from the current blob.
     fn pull(&mut self, buf: &mut [u8], data: bool) -> Result<usize> {
         let buf = head_mut(buf, self.left);
-        let n = loop {
-            match self.input.read(buf) {
-                Ok(n) => break n.min(buf.len()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-            }
-        };
+        let n = read_some(&mut self.input, buf)
+            .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
         if n == 0 {
             let left = self.left;
             return Err(damaged(format!(

@@ -9,9 +9,9 @@
 //! descriptions of the format, and the archive in the shared fixtures.
 
 use mip_base::bytes::{le_u16, le_u32, le_u64};
-use mip_base::{Code, EntryKind, Error, Result, escape_bytes};
+use mip_base::{Code, EntryKind, Error, Result, escape_bytes, len64};
 
-use crate::pump::{len64, tail};
+use crate::pump::tail;
 
 /// Magic and header size.
 pub(crate) const PREFIX: usize = 6;

@@ -14,10 +14,10 @@ use std::io::Read;
 
 use lzfse_rust::LzfseRingDecoder;
 use mip_base::bytes::be_u64;
-use mip_base::{Code, Error, Job, Result};
+use mip_base::{Code, Error, Job, Result, len64};
 
 use crate::gzip::Zlib;
-use crate::pump::{Gather, Machine, Step, head, head_mut, len64, tail};
+use crate::pump::{Gather, Machine, Step, head, head_mut, tail};
 use crate::xz::Xz;
 
 /// Largest block size that is taken. Apple's tools write 1, 4 or 16 MiB.

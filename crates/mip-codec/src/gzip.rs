@@ -2,9 +2,9 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use mip_base::bytes::{le_u16, le_u32};
-use mip_base::{Code, Error, Job, Result};
+use mip_base::{Code, Error, Job, Result, len64};
 
-use crate::pump::{Gather, Machine, Step, len64, tail};
+use crate::pump::{Gather, Machine, Step, tail};
 
 /// Longest name or comment of a gzip header. The extra field has its own 16-bit length.
 const TEXT: usize = 4096;

@@ -171,7 +171,7 @@ impl Read for Plain<'_> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Err(e),
             Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e).into()),
         };
-        self.job.expanded(pump::len64(n))?;
+        self.job.expanded(mip_base::len64(n))?;
         Ok(n)
     }
 }

@@ -2,9 +2,9 @@
 
 use lzma_rust2::{Action, LzmaStream, Status};
 use mip_base::bytes::{le_u32, le_u64};
-use mip_base::{Code, Error, Limits, Result};
+use mip_base::{Code, Error, Limits, Result, len64};
 
-use crate::pump::{Gather, Machine, Step, len64, tail};
+use crate::pump::{Gather, Machine, Step, tail};
 
 /// Bytes of the header.
 const HEADER: usize = 13;

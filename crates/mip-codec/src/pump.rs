@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use mip_base::{Code, Error, Job, Result};
+use mip_base::{Code, Error, Job, Result, len64, read_some};
 
 /// Bytes asked from the input at once.
 const INPUT: usize = 64 << 10;
@@ -77,13 +77,8 @@ impl<'a, M: Machine> Pump<'a, M> {
     fn refill(&mut self) -> Result<()> {
         self.job.check()?;
         self.at = 0;
-        self.len = loop {
-            match self.input.read(&mut self.buffer) {
-                Ok(n) => break n.min(self.buffer.len()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-            }
-        };
+        self.len = read_some(&mut self.input, &mut self.buffer)
+            .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
         self.ended = self.len == 0;
         Ok(())
     }
@@ -172,10 +167,6 @@ impl Gather {
     pub(crate) fn full(&self) -> Option<&[u8]> {
         (self.have.len() >= self.want).then_some(&self.have)
     }
-}
-
-pub(crate) fn len64(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// `b` without its first `n` bytes; empty when there are fewer.

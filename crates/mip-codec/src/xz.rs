@@ -6,10 +6,10 @@
 
 use flate2::Crc;
 use mip_base::bytes::{be_u32, le_u32};
-use mip_base::{Code, Error, Limits, Result};
+use mip_base::{Code, Error, Limits, Result, len64};
 use sha2::{Digest, Sha256};
 
-use crate::pump::{Gather, Machine, Step, len64, tail};
+use crate::pump::{Gather, Machine, Step, tail};
 use crate::xz_block::{Block, Check};
 
 /// First bytes of every stream.

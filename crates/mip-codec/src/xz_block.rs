@@ -4,11 +4,11 @@ use flate2::Crc;
 use lzma_rust2::filter::StreamFilter;
 use lzma_rust2::{Action, FilterConfig, FilterType, Lzma2Stream, Status};
 use mip_base::bytes::le_u32;
-use mip_base::{Code, Error, Result};
+use mip_base::{Code, Error, Result, len64};
 use sha2::{Digest, Sha256};
 
 use crate::lzma::failure;
-use crate::pump::{Step, head, len64, tail};
+use crate::pump::{Step, head, tail};
 use crate::xz::{Vli, crc32, damaged};
 
 /// What a filtered block decodes before it hands out.

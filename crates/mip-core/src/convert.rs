@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mip_archive::{EntryRole, Product, VerifyDepth, Writer, profile};
 use mip_base::{
-    Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, WriteAt, escape,
+    Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, WriteAt, escape, hex,
 };
 use mip_signing::Signer;
 
@@ -16,7 +16,7 @@ use crate::inspection::{Inspection, InstallerKind, Warning};
 use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
 use crate::output::{Output, Pending, Target};
-use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report, hex};
+use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report};
 use crate::tarball::{TarballOptions, app_tarball};
 use crate::verify::{self_check, signer_warnings};
 

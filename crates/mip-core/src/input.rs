@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mip_base::{Code, Error, FileAt, Job, ReadAt, Result, Source, escape};
+use mip_base::{Code, Error, FileAt, Job, ReadAt, Result, Source, escape, read_some};
 
 /// An installer or an archive to read.
 #[derive(Clone)]
@@ -163,11 +163,8 @@ pub(crate) fn spool(
     let mut total: u64 = 0;
     loop {
         job.check()?;
-        let n = match stream.read(&mut buf) {
-            Ok(n) => n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-        };
+        let n =
+            read_some(stream, &mut buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
         let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { break };
         total = total.saturating_add(bytes.size());
         if total > limit {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mip_archive::profile;
 use mip_base::{
     CONTAINER_STEP, Code, EntryKind, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section,
-    Source, escape,
+    Source, escape, hex, read_some,
 };
 
 use crate::app::{self, AppBundle, AppFacts, Layout};
@@ -19,7 +19,6 @@ use crate::metadata::{app_info, decide, rules};
 use crate::package::bundle::{self, BundlePackage};
 use crate::package::{FlatPackage, PackageFindings, PayloadScan};
 use crate::probe::{Format, TarCompression, probe};
-use crate::report::hex;
 use crate::tree::{self, Container, Tree, TreeEntry};
 
 /// How an input is read.
@@ -73,7 +72,7 @@ fn sha256(source: &Source, job: &Job) -> Result<String> {
     job.report(Event::Started { phase: Phase::Inspect, total: Some(source.size()) });
     loop {
         job.check()?;
-        let n = std::io::Read::read(&mut from, &mut buf)
+        let n = read_some(&mut from, &mut buf)
             .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
         let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { break };
         hash.update(bytes);

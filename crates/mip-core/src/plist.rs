@@ -9,7 +9,7 @@ mod xml;
 
 use std::collections::HashMap;
 
-use mip_base::{Code, Error, Job, Result, escape};
+use mip_base::{Code, Error, Job, Result, escape, len64};
 
 /// A value of a property list.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +116,7 @@ impl Value {
 /// [`Code::Limit`], [`Code::LimitDepth`] for [`Limits::plist_bytes`](mip_base::Limits::plist_bytes),
 /// [`plist_visits`](mip_base::Limits::plist_visits), [`plist_depth`](mip_base::Limits::plist_depth).
 pub fn read(data: &[u8], job: &Job) -> Result<Value> {
-    let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
+    let len = len64(data.len());
     let limit = job.limits().plist_bytes;
     if len > limit {
         return Err(Error::limit(Code::Limit, "plist-bytes", limit, len));
@@ -166,7 +166,7 @@ impl Budget<'_> {
                 self.visits,
             ));
         }
-        let depth = u64::try_from(depth).unwrap_or(u64::MAX);
+        let depth = len64(depth);
         if depth > limits.plist_depth {
             return Err(Error::limit(Code::LimitDepth, "plist-depth", limits.plist_depth, depth));
         }
@@ -179,7 +179,7 @@ impl Budget<'_> {
     /// `bytes` of text or data are kept. Values shared in a binary plist count each time.
     fn keep(&mut self, bytes: usize) -> Result<()> {
         let limit = self.job.limits().plist_bytes.saturating_mul(2);
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.bytes = self.bytes.saturating_add(len64(bytes));
         if self.bytes > limit {
             return Err(Error::limit(
                 Code::Limit,

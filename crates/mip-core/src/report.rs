@@ -287,15 +287,6 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     ]
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut s, b| {
-        // Writing to a String cannot fail.
-        let _ = write!(s, "{b:02x}");
-        s
-    })
-}
-
 /// Seconds since 1970 as RFC 3339, UTC.
 fn time(seconds: u64) -> String {
     // The last second of the year 9999; certificates use it for "no end".

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, len64, read_some};
 
 pub use self::gzip::BLOCK;
 use self::gzip::{Output, Sink};
@@ -223,13 +223,10 @@ impl Writer<'_> {
         self.member(Some(path), b'0', "", entry.size, mode)?;
         let mut total: u64 = 0;
         loop {
-            let n = match data.read(buf) {
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(Error::from_io(Code::InputIo, "cannot read", e)),
-            };
+            let n = read_some(data, buf)
+                .map_err(|e| Error::from_io(Code::InputIo, "cannot read", e))?;
             let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { break };
-            total = total.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+            total = total.saturating_add(len64(n));
             if total > entry.size {
                 break;
             }

@@ -12,7 +12,7 @@ use mip_archive::{
     Archive, Checked, EntryRole, IndexEntry, IndexVerified, Product, VerifyDepth, VerifyOptions,
     profile,
 };
-use mip_base::{Code, Error, Event, Job, Phase, Result, Source, escape};
+use mip_base::{Code, Error, Event, Job, Phase, Result, Source, escape, hex, len64, read_some};
 use mip_signing::{Anchors, Signer, Trust, Verdict, check_signer, verify_detached};
 
 use crate::input::{Input, Opened};
@@ -21,7 +21,7 @@ use crate::metadata::compare_versions;
 use crate::output::{Output, Pending, PendingFolder, Target};
 use crate::report::{
     EntryReport, Extraction, Level, ListedEntry, Listing, Problem, REPORT_VERSION, SignReport,
-    SignerReport, Verification, hex,
+    SignerReport, Verification,
 };
 
 /// What a verification asks for.
@@ -333,15 +333,14 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write, job: &Job) -> Result<()> {
     let mut buf = job.buffer("copy buffer", 1 << 20, 1 << 20)?;
     loop {
         job.check()?;
-        let n = match from.read(&mut buf) {
-            Ok(0) => return Ok(()),
-            Ok(n) => n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-        };
+        let n =
+            read_some(from, &mut buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
+        if n == 0 {
+            return Ok(());
+        }
         to.write_all(buf.get(..n).unwrap_or_default())
             .map_err(|e| Error::from_io(Code::OutputIo, "cannot write", e))?;
-        let bytes = u64::try_from(n).unwrap_or(u64::MAX);
+        let bytes = len64(n);
         job.report(Event::Advanced { phase: Phase::Extract, bytes });
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape_bytes};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape_bytes, len64};
 
 use crate::header::{Header, MAGIC, Variant};
 
@@ -69,10 +69,6 @@ impl<R: Read> fmt::Debug for CpioReader<R> {
 
 fn damaged(what: impl Into<String>) -> Error {
     Error::new(Code::Cpio, what)
-}
-
-fn len64(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 impl<R: Read> CpioReader<R> {

@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn identifiers_match_the_standards() {
-        let hex = |a: SignatureAlgorithm| crate::hex(&a.identifier());
+        let hex = |a: SignatureAlgorithm| mip_base::hex(&a.identifier());
         assert_eq!(hex(SignatureAlgorithm::RsaPkcs1Sha256), "300d06092a864886f70d01010b0500");
         assert_eq!(hex(SignatureAlgorithm::EcdsaP256Sha256), "300a06082a8648ce3d040302");
         assert_eq!(hex(SignatureAlgorithm::EcdsaP384Sha384), "300a06082a8648ce3d040303");

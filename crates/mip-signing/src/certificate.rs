@@ -125,7 +125,7 @@ impl Certificate {
         };
         let serial = tbs.element(asn1::INTEGER).ok_or(bad)?;
         let serial_number = match asn1::unsigned(serial.value) {
-            Some(n) if serial.value.len() <= 21 => crate::hex(n),
+            Some(n) if serial.value.len() <= 21 => mip_base::hex(n),
             _ => return Err("its serial number is negative or too long".into()),
         };
         if tbs.element(asn1::SEQUENCE).ok_or(bad)?.raw != algorithm {
@@ -154,7 +154,7 @@ impl Certificate {
             serial_hex: serial_number,
             not_before,
             not_after,
-            sha256: crate::hex(digest::digest(&digest::SHA256, der).as_ref()),
+            sha256: mip_base::hex(digest::digest(&digest::SHA256, der).as_ref()),
         };
         Ok(Self {
             der: der.to_vec(),

@@ -66,13 +66,3 @@ pub use identity::{IdentityOptions, KeyAlgorithm, TestIdentity, create_identity}
 pub use password::Password;
 pub use signer::{FileSigner, Signer, check_signer};
 pub use verify::{Verdict, verify_detached};
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, b| {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{b:02x}");
-        out
-    })
-}

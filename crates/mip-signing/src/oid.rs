@@ -72,7 +72,7 @@ pub(crate) const PKCS12_SHROUDED_KEY: &[u8] =
 
 /// The dotted form, for messages; hexadecimal when the octets are not an identifier.
 pub(crate) fn text(content: &[u8]) -> String {
-    dotted(content).unwrap_or_else(|| crate::hex(content))
+    dotted(content).unwrap_or_else(|| mip_base::hex(content))
 }
 
 fn dotted(content: &[u8]) -> Option<String> {

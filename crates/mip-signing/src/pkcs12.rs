@@ -1,7 +1,7 @@
 //! PKCS#12 files (RFC 7292): a look at what they ask for first, then `p12-keystore`.
 
 use aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA1;
-use mip_base::{Code, Error, Limits, Result};
+use mip_base::{Code, Error, Limits, Result, len64};
 use p12_keystore::{Pkcs12Archive, error::Error as P12Error};
 use zeroize::Zeroizing;
 
@@ -31,7 +31,7 @@ fn damaged() -> Error {
 
 /// Reads a PKCS#12 file with one key.
 pub(crate) fn read(der: &[u8], password: Option<&Password>, limits: &Limits) -> Result<Content> {
-    let size = u64::try_from(der.len()).unwrap_or(u64::MAX);
+    let size = len64(der.len());
     if size > limits.pkcs12_bytes {
         return Err(Error::limit(Code::Limit, "pkcs12-bytes", limits.pkcs12_bytes, size));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mip_base::{Code, Error, Limits, Result};
+use mip_base::{Code, Error, Limits, Result, len64};
 
 use crate::algorithm::{Check, SignatureAlgorithm};
 use crate::certificate::{Certificate, CertificateInfo};
@@ -59,7 +59,7 @@ impl FileSigner {
         limits: &Limits,
     ) -> Result<Self> {
         for file in [key_pem, chain_pem] {
-            let size = u64::try_from(file.len()).unwrap_or(u64::MAX);
+            let size = len64(file.len());
             if size > limits.pkcs12_bytes {
                 return Err(Error::limit(Code::Limit, "pkcs12-bytes", limits.pkcs12_bytes, size));
             }
@@ -88,7 +88,7 @@ impl FileSigner {
     }
 
     fn new(key: PrivateKey, certificates: &[Vec<u8>], limits: &Limits) -> Result<Self> {
-        let count = u64::try_from(certificates.len()).unwrap_or(u64::MAX);
+        let count = len64(certificates.len());
         if count > limits.certificates {
             return Err(Error::limit(Code::Limit, "certificates", limits.certificates, count));
         }

@@ -1,6 +1,6 @@
 //! Checking a signature: one signer, one form, every byte accounted for.
 
-use mip_base::{Code, Error, Limits, Result};
+use mip_base::{Code, Error, Limits, Result, len64};
 
 use crate::algorithm::{Check, SignatureAlgorithm, split, weak_digest, weak_signature};
 use crate::asn1::{self, Reader, context};
@@ -45,7 +45,7 @@ pub fn verify_detached(
     at: u64,
     limits: &Limits,
 ) -> Result<Verdict> {
-    let size = u64::try_from(cms.len()).unwrap_or(u64::MAX);
+    let size = len64(cms.len());
     if size > limits.cms_bytes {
         return Err(
             Error::limit(Code::Limit, "cms-bytes", limits.cms_bytes, size).within("signature")
@@ -149,7 +149,7 @@ fn take_apart<'a>(cms: &'a [u8], limits: &Limits) -> Result<Found<'a>> {
     let mut bag = data.inside(context(0)).ok_or_else(|| bad("there are no certificates"))?;
     let mut certificates = Vec::new();
     while !bag.is_empty() {
-        let count = u64::try_from(certificates.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let count = len64(certificates.len()).saturating_add(1);
         if count > limits.certificates {
             return Err(Error::limit(Code::Limit, "certificates", limits.certificates, count)
                 .within("signature"));

@@ -47,7 +47,9 @@ mod tree;
 use std::fmt;
 use std::io::Read;
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, ReadAt as _, Result, Section, Source};
+use mip_base::{
+    Code, EntryKind, EntryPath, Error, Job, ReadAt as _, Result, Section, Source, len64,
+};
 use mip_codec::Compression;
 
 pub use checksum::{Checksum, ChecksumStyle};
@@ -349,7 +351,7 @@ fn checksum_place(
     raw: Option<&records::RawChecksum>,
 ) -> Result<(ChecksumStyle, u64)> {
     let wrong = |what: String| Err(Error::new(Code::XarChecksum, what));
-    let size = u64::try_from(header.digest_len()).unwrap_or(u64::MAX);
+    let size = len64(header.digest_len());
     let Some(raw) = raw else {
         if header == ChecksumStyle::None {
             return Ok((header, 0));

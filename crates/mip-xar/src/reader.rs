@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mip_base::{Code, Cursor, Error, Job, ReadAt as _, Result, Section};
+use mip_base::{Code, Cursor, Error, Job, Result, Section, len64, read_some, read_up_to};
 use mip_codec::Compression;
 
 use crate::checksum::{Checksum, Hasher};
@@ -25,7 +25,7 @@ impl Read for Tap {
         let n = self.input.read(buf)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.hasher.update(buf.get(..n).unwrap_or(&[]));
-        state.count = state.count.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        state.count = state.count.saturating_add(len64(n));
         Ok(n)
     }
 }
@@ -98,7 +98,7 @@ impl Checked {
         if let Some((hasher, _)) = &mut self.extracted {
             hasher.update(window.get(..got).unwrap_or(&[]));
         }
-        self.made = self.made.saturating_add(u64::try_from(got).unwrap_or(u64::MAX));
+        self.made = self.made.saturating_add(len64(got));
         if self.made >= self.size {
             self.end()?;
         }
@@ -147,13 +147,7 @@ impl Read for Checked {
 }
 
 fn read_once(input: &mut dyn Read, buf: &mut [u8]) -> Result<usize> {
-    loop {
-        match input.read(buf) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-            Ok(n) => return Ok(n),
-        }
-    }
+    read_some(input, buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))
 }
 
 /// The codec that the stored bytes show. "x-gzip" is a zlib stream in the xar tools and a
@@ -163,16 +157,8 @@ fn actual(data: &XarData, section: &Section) -> Result<Compression> {
         return Ok(data.encoding);
     }
     let mut head = [0; 16];
-    let mut have = 0;
-    while let Some(rest) = head.get_mut(have..).filter(|r| !r.is_empty()) {
-        let at = u64::try_from(have).unwrap_or(u64::MAX);
-        match section.read_at(at, rest) {
-            Ok(0) => break,
-            Ok(n) => have = have.saturating_add(n),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::from_io(Code::InputIo, "reading", e)),
-        }
-    }
+    let have = read_up_to(&mut section.reader(), &mut head)
+        .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
     let head = head.get(..have).unwrap_or(&[]);
     Ok(match data.encoding {
         Compression::Zlib if head.starts_with(&[0x1f, 0x8b]) => Compression::Gzip,

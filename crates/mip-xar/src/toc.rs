@@ -4,7 +4,7 @@
 //! tree of `<file>` elements becomes a list in document order with parent indexes: nothing
 //! recurses, neither here nor when the records are dropped.
 
-use mip_base::{Code, Error, Job, Limits, Result, escape};
+use mip_base::{Code, Error, Job, Limits, Result, escape, len64};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
@@ -176,7 +176,7 @@ impl Parser<'_> {
         match self.here() {
             Place::Leaf(_) => {
                 let len = self.text.len().saturating_add(text.len());
-                let len = u64::try_from(len).unwrap_or(u64::MAX);
+                let len = len64(len);
                 if len > self.limits.xml_text {
                     let limit = self.limits.xml_text;
                     return Err(Error::limit(Code::LimitXml, "text of one element", limit, len));
@@ -192,7 +192,7 @@ impl Parser<'_> {
     }
 
     fn start(&mut self, e: &BytesStart<'_>) -> Result<()> {
-        let depth = u64::try_from(self.stack.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let depth = len64(self.stack.len()).saturating_add(1);
         if depth > self.limits.xml_depth {
             let limit = self.limits.xml_depth;
             return Err(Error::limit(Code::LimitDepth, "nested XML elements", limit, depth));
@@ -228,7 +228,7 @@ impl Parser<'_> {
                 ));
             }
             let a = a.map_err(|e| Error::new(Code::Xml, format!("{e}")))?;
-            let len = u64::try_from(a.value.len()).unwrap_or(u64::MAX);
+            let len = len64(a.value.len());
             if len > self.limits.xml_text {
                 let limit = self.limits.xml_text;
                 return Err(Error::limit(Code::LimitXml, "an attribute value", limit, len));
@@ -280,7 +280,7 @@ impl Parser<'_> {
             }
             Place::Data(Owner::Attribute) => {
                 let limit = self.limits.toc_files;
-                let n = u64::try_from(self.toc.attributes.len()).unwrap_or(u64::MAX);
+                let n = len64(self.toc.attributes.len());
                 if n >= limit {
                     let n = n.saturating_add(1);
                     return Err(Error::limit(Code::LimitEntries, "extended attributes", limit, n));
@@ -315,7 +315,7 @@ impl Parser<'_> {
         self.job.check()?;
         let limit = self.limits.toc_files;
         let index = self.toc.files.len();
-        let count = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
+        let count = len64(index).saturating_add(1);
         if count > limit {
             return Err(Error::limit(Code::LimitEntries, "files in the table", limit, count));
         }
@@ -418,7 +418,7 @@ impl Parser<'_> {
         let der = base64(text)
             .filter(|d| !d.is_empty())
             .ok_or_else(|| Error::new(Code::XarToc, "a signature's certificate is not base64"))?;
-        let len = u64::try_from(der.len()).unwrap_or(u64::MAX);
+        let len = len64(der.len());
         self.certificate_bytes = self.certificate_bytes.saturating_add(len);
         if self.certificate_bytes > self.limits.cms_bytes {
             let limit = self.limits.cms_bytes;
@@ -426,7 +426,7 @@ impl Parser<'_> {
             return Err(Error::limit(Code::LimitXml, "bytes of certificates", limit, n));
         }
         let list = &mut self.toc.signatures.last_mut().ok_or_else(lost)?.certificates;
-        let n = u64::try_from(list.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let n = len64(list.len()).saturating_add(1);
         if n > self.limits.certificates {
             let limit = self.limits.certificates;
             return Err(Error::limit(Code::LimitXml, "certificates of a signature", limit, n));

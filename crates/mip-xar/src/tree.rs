@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 use mip_codec::Compression;
 
 use crate::records::{Notes, RawData, RawFile};
@@ -22,10 +22,9 @@ pub(crate) fn files(raw: Vec<RawFile>, job: &Job, notes: &mut Notes) -> Result<V
         })?;
         let parent = f.parent.and_then(|i| out.get(i));
         let path = path(parent, &name, job)?;
-        let len = u64::try_from(path.as_str().len()).unwrap_or(u64::MAX);
-        kept = kept.saturating_add(len).saturating_add(
-            f.link.as_ref().map_or(0, |l| u64::try_from(l.len()).unwrap_or(u64::MAX)),
-        );
+        let len = len64(path.as_str().len());
+        kept =
+            kept.saturating_add(len).saturating_add(f.link.as_ref().map_or(0, |l| len64(l.len())));
         if kept > limits.path_bytes_kept {
             let limit = limits.path_bytes_kept;
             return Err(Error::limit(Code::LimitEntries, "bytes of paths kept", limit, kept));
@@ -118,7 +117,7 @@ fn target(link: Option<String>, limit: u64) -> Result<String> {
     if link.contains('\0') {
         return Err(Error::new(Code::PathUnsafe, "is a symbolic link with a NUL in its target"));
     }
-    let len = u64::try_from(link.len()).unwrap_or(u64::MAX);
+    let len = len64(link.len());
     if len > limit {
         return Err(Error::limit(Code::PathUnsafe, "bytes of a link's target", limit, len));
     }

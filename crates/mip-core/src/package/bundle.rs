@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use mip_base::{CONTAINER_STEP, EntryKind, EntryPath, Error, Job, Result, Source, escape};
+use mip_base::{CONTAINER_STEP, EntryKind, EntryPath, Error, Job, Result, Source, escape, len64};
 use mip_bom::Bom;
 
 use super::distribution::Distribution;
@@ -369,7 +369,7 @@ impl Folder<'_> {
             None => None,
         };
         out.listed_bytes = list.as_deref().map(listed_bytes);
-        out.files = list.as_ref().map(|l| u64::try_from(l.len()).unwrap_or(u64::MAX));
+        out.files = list.as_ref().map(|l| len64(l.len()));
         if let Some((index, name)) = payload {
             let payload_at = self.place_of(&name);
             let around = Around {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mip_base::{
     CONTAINER_STEP, Code, EntryKind, Error, Job, ReadAt as _, Result, Section, Source, escape,
+    len64,
 };
 use mip_codec::Compression;
 use mip_xar::{Xar, XarFile};
@@ -163,13 +164,13 @@ impl FlatPackage {
         job: &Job,
     ) -> Result<()> {
         let limits = job.limits();
-        let mut have = u64::try_from(self.components.len()).unwrap_or(u64::MAX);
+        let mut have = len64(self.components.len());
         add("component packages", &mut have, 1, MAX_COMPONENTS)?;
         let size = file.data.as_ref().map_or(0, |d| d.size);
         add("bytes of PackageInfo files", &mut self.kept.tables, size, limits.small_file)?;
         let bytes = xar.read_file(file, limits.plist_bytes, job)?;
         let info = PackageInfo::parse(&bytes, job).map_err(|e| e.within(file.path.as_str()))?;
-        let bundles = u64::try_from(info.bundles.len()).unwrap_or(u64::MAX);
+        let bundles = len64(info.bundles.len());
         add("bundles of a package", &mut self.kept.bundles, bundles, MAX_BUNDLES)?;
         self.components.push(Component { place, name, info, xar: xar.clone(), prefix });
         Ok(())
@@ -219,7 +220,7 @@ impl FlatPackage {
             return Ok(());
         }
         let inner = Arc::new(Xar::open(source, job).map_err(|e| e.within(path))?);
-        let files = u64::try_from(inner.files().len()).unwrap_or(u64::MAX);
+        let files = len64(inner.files().len());
         add("files of packages inside", &mut self.kept.files, files, limits.toc_files)?;
         self.notes.extend(inner.notes().iter().map(|n| format!("{}{at}: {n}", self.place)));
         match inner.find("PackageInfo").filter(|f| f.kind == EntryKind::File) {

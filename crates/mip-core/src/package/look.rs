@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use mip_base::{CONTAINER_STEP, EntryKind, Error, Job, Result, escape};
+use mip_base::{CONTAINER_STEP, EntryKind, Error, Job, Result, escape, len64};
 use mip_bom::{Bom, BomPath};
 
 use super::distribution::PkgRef;
@@ -284,7 +284,7 @@ impl<'a> Look<'a> {
             }
             c.finish(&mut app, &one.root);
             if let Some((path, data)) = one.icon {
-                let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                let bytes = len64(data.len());
                 let place = format!("{at}{CONTAINER_STEP}{}", escape(&path));
                 let icon = IconInfo { path, format: "icns".to_owned(), pixels: None, bytes };
                 app.icon = Some(Fact::new(icon, place, Some("CFBundleIconFile"), rules::STATED));

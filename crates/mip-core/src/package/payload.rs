@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 use mip_codec::{Compression, aa, decoder, sniff};
 use mip_cpio::CpioReader;
 
@@ -128,7 +128,7 @@ impl Read for Archive {
 fn peek(mut input: Box<dyn Read + Send>) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
     let mut head = Vec::with_capacity(HEAD);
     (&mut input)
-        .take(u64::try_from(HEAD).unwrap_or(u64::MAX))
+        .take(len64(HEAD))
         .read_to_end(&mut head)
         .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
     Ok((head.clone(), Box::new(io::Cursor::new(head).chain(input))))
@@ -206,7 +206,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn run(&mut self, archive: &mut Archive, job: &Job) -> Result<()> {
-        let program_head = u64::try_from(PROGRAM_HEAD).unwrap_or(u64::MAX);
+        let program_head = len64(PROGRAM_HEAD);
         while !self.done() {
             let Some(file) = archive.next_file()? else { return Ok(()) };
             let path = file.path.as_str();
@@ -324,8 +324,7 @@ fn bounded(facts: AppFacts) -> Result<AppFacts> {
     ];
     let by_arch = f.min_os_by_arch.iter().flat_map(|(a, v)| [a, v]);
     let all = texts.into_iter().flatten().chain(by_arch);
-    let sum =
-        all.fold(0u64, |sum, t| sum.saturating_add(u64::try_from(t.len()).unwrap_or(u64::MAX)));
+    let sum = all.fold(0u64, |sum, t| sum.saturating_add(len64(t.len())));
     if sum > MAX_TEXT {
         return Err(Error::limit(Code::Limit, "text of an Info.plist", MAX_TEXT, sum));
     }

@@ -1,7 +1,7 @@
 //! A guarded pull reader for the XML of packages: bounded depth, attributes, text and
 //! elements; document types and entities refused; nothing fetched, nothing evaluated.
 
-use mip_base::{Code, Error, Job, Limits, Result, escape};
+use mip_base::{Code, Error, Job, Limits, Result, escape, len64};
 use quick_xml::events::{BytesStart, Event};
 
 /// A start tag.
@@ -69,11 +69,11 @@ impl<'a> Xml<'a> {
             return Err(Error::new(Code::Xml, "the XML is UTF-16, not UTF-8"));
         }
         let text = std::str::from_utf8(bytes).map_err(|e| {
-            let at = u64::try_from(e.valid_up_to()).unwrap_or(u64::MAX);
+            let at = len64(e.valid_up_to());
             Error::new(Code::Xml, "the XML is not UTF-8").at(at)
         })?;
         if let Some(at) = text.find('\0') {
-            let at = u64::try_from(at).unwrap_or(u64::MAX);
+            let at = len64(at);
             return Err(Error::new(Code::Xml, "the XML holds a NUL").at(at));
         }
         let mut reader = quick_xml::Reader::from_str(text);
@@ -169,7 +169,7 @@ impl<'a> Xml<'a> {
             let a = a.map_err(|e| {
                 Error::new(Code::Xml, format!("bad attribute: {}", escape(&e.to_string())))
             })?;
-            let n = u64::try_from(attributes.len()).unwrap_or(u64::MAX);
+            let n = len64(attributes.len());
             if n >= self.limits.xml_attributes {
                 let limit = self.limits.xml_attributes;
                 return Err(Error::limit(
@@ -179,7 +179,7 @@ impl<'a> Xml<'a> {
                     n.saturating_add(1),
                 ));
             }
-            let len = u64::try_from(a.value.len()).unwrap_or(u64::MAX);
+            let len = len64(a.value.len());
             if len > self.limits.xml_text {
                 return Err(Error::limit(
                     Code::LimitXml,
@@ -200,7 +200,7 @@ impl<'a> Xml<'a> {
     }
 
     fn count_text(&mut self, len: usize) -> Result<()> {
-        self.text = self.text.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        self.text = self.text.saturating_add(len64(len));
         if self.text > self.limits.xml_text {
             return Err(Error::limit(Code::LimitXml, "XML text", self.limits.xml_text, self.text));
         }

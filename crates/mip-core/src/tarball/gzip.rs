@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use flate2::{Compress, Compression, FlushCompress, Status};
-use mip_base::{Code, Error, Result};
+use mip_base::{Code, Error, Result, len64};
 
 /// Bytes that are deflated together. Part of what decides the output.
 pub const BLOCK: usize = 1 << 20;
@@ -59,7 +59,7 @@ impl Sink {
                 self.send(Ok(Some(block)))?;
             }
         }
-        self.written = self.written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.written = self.written.saturating_add(len64(bytes.len()));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Headers of tar members: ustar, with pax records where ustar has no room (POSIX.1-2017 `pax`).
 
-use mip_base::{Code, Error, Result};
+use mip_base::{Code, Error, Result, len64};
 
 /// Largest number of 11 octal digits.
 const MAX_OCTAL: u64 = 0o77_777_777_777;
@@ -33,7 +33,7 @@ impl Header<'_> {
         }
         let mut out = Vec::new();
         if !records.is_empty() {
-            let len = u64::try_from(records.len()).unwrap_or(u64::MAX);
+            let len = len64(records.len());
             out.extend(block(("", "././@PaxHeader"), "", b'x', 0o644, len, self.mtime)?);
             out.extend_from_slice(&records);
             out.extend_from_slice(padding(len));

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mip_base::{
-    Code, EntryKind, EntryPath, Error, FileAt, Job, ReadAt, Result, Section, escape_bytes,
+    Code, EntryKind, EntryPath, Error, FileAt, Job, ReadAt, Result, Section, escape_bytes, len64,
 };
 
 use super::listing::{Builder, Listing};
-use super::{Tree, TreeEntry, Visit, len64, read_all, read_head};
+use super::{Tree, TreeEntry, Visit, read_all, read_head};
 
 #[cfg(unix)]
 #[path = "directory_unix.rs"]

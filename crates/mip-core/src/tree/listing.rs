@@ -5,10 +5,10 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use caseless::Caseless;
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 use unicode_normalization::UnicodeNormalization;
 
-use super::{TreeEntry, len64};
+use super::TreeEntry;
 
 /// What was left out of a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,10 +7,12 @@ mod listing;
 mod tar;
 mod zip;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, Section, Source};
+use mip_base::{
+    Code, EntryKind, EntryPath, Error, Job, Result, Section, Source, read_some, read_up_to,
+};
 use mip_codec::Compression;
 
 pub use directory::DirectoryTree;
@@ -138,34 +140,13 @@ fn read_all(
 /// Reads up to `len` bytes.
 fn read_head(input: &mut dyn Read, len: usize, code: Code) -> Result<Vec<u8>> {
     let mut head = vec![0; len.min(MAX_HEAD)];
-    let mut have = 0;
-    while let Some(rest) = head.get_mut(have..).filter(|r| !r.is_empty()) {
-        match read_some(input, rest).map_err(|e| Error::from_io(code, "cannot read", e))? {
-            0 => break,
-            n => have = have.saturating_add(n),
-        }
-    }
+    let have = read_up_to(input, &mut head).map_err(|e| Error::from_io(code, "cannot read", e))?;
     head.truncate(have);
     Ok(head)
 }
 
 /// Most bytes that [`Tree::head`] returns.
 const MAX_HEAD: usize = 64 << 10;
-
-/// One read, again after an interrupt.
-fn read_some(input: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(buf) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            done => return done.map(|n| n.min(buf.len())),
-        }
-    }
-}
-
-/// A `u64` from a length in memory.
-fn len64(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}
 
 #[cfg(test)]
 mod tests;

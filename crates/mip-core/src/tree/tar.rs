@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use mip_base::{
-    Code, EntryKind, EntryPath, Error, Job, Result, Section, Source, escape, escape_bytes,
+    Code, EntryKind, EntryPath, Error, Job, Result, Section, Source, escape, escape_bytes, len64,
 };
 use mip_codec::Compression;
 
 use self::reader::{Member, TarReader};
 use super::listing::{Builder, Listing};
-use super::{Tree, TreeEntry, Visit, len64, read_all, read_head};
+use super::{Tree, TreeEntry, Visit, read_all, read_head};
 
 /// A tar file.
 #[derive(Debug)]

@@ -5,9 +5,7 @@
 
 use std::io::{self, Read};
 
-use mip_base::{Code, EntryKind, Error, Job, Result, escape_bytes};
-
-use super::super::{len64, read_some};
+use mip_base::{Code, EntryKind, Error, Job, Result, escape_bytes, len64, read_some};
 
 const BLOCK: usize = 512;
 

@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use mip_base::{EntryKind, FileAt, Limits, SilentProgress};

@@ -7,11 +7,13 @@ use std::io::{self, BufReader, Read};
 
 use flate2::bufread::DeflateDecoder;
 use mip_base::bytes::{le_u16, le_u32, le_u64, slice};
-use mip_base::{Code, Cursor, EntryKind, EntryPath, Error, Job, ReadAt, Result, Section, Source};
+use mip_base::{
+    Code, Cursor, EntryKind, EntryPath, Error, Job, ReadAt, Result, Section, Source, len64,
+};
 use mip_base::{escape_bytes, read_full_at};
 
 use super::listing::{Builder, Listing};
-use super::{Tree, TreeEntry, Visit, len64, read_all, read_head};
+use super::{Tree, TreeEntry, Visit, read_all, read_head};
 
 /// A zip file.
 #[derive(Debug)]
