@@ -43,38 +43,24 @@ subprocess.run([o.mip, "identity", "create", "--out", "identity"], check=True, s
 KEYS = ["--sign-key", "identity/key.pem", "--sign-cert", "identity/identity.pem"]
 
 
-def peak(pid):
-    """Sum of the peak memory of a process and its children, KiB, as far as Linux tells it now."""
-    total = 0
-    try:
-        for p in [pid] + [int(c) for c in open(f"/proc/{pid}/task/{pid}/children").read().split()]:
-            for line in open(f"/proc/{p}/status"):
-                if line.startswith("VmHWM"):
-                    total += int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return total
+TIME = shutil.which("time")  # GNU time; a child's own ru_maxrss starts at the size of this script
 
 
 def run(cmd, output):
-    """One run: (seconds, peak KiB). Pipes go through sh; their memory is the sum over the parts."""
+    """One run: (seconds, peak KiB or None). Pipes go through sh; their peak is that of the largest part."""
     if output and os.path.exists(output):
         os.remove(output)
-    piped = isinstance(cmd, str)
-    begin = time.monotonic()
-    err = tempfile.TemporaryFile()
-    p = subprocess.Popen(cmd, shell=piped, stdout=subprocess.DEVNULL, stderr=err)
-    most = 0
-    while piped and not os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        most = max(most, peak(p.pid))
-        time.sleep(0.02)
-    _, status, used = os.wait4(p.pid, 0)
-    seconds = time.monotonic() - begin
-    p.returncode = os.waitstatus_to_exitcode(status)
-    if p.returncode:
-        err.seek(0)
-        sys.exit(f"{cmd}: exit {p.returncode}: {err.read().decode(errors='replace')[-500:]}")
-    return seconds, max(most, used.ru_maxrss)
+    words = ["sh", "-c", cmd] if isinstance(cmd, str) else cmd
+    with tempfile.NamedTemporaryFile() as peak, tempfile.TemporaryFile() as err:
+        if TIME:
+            words = [TIME, "-q", "-f", "%M", "-o", peak.name] + words
+        begin = time.monotonic()
+        code = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=err).returncode
+        seconds = time.monotonic() - begin
+        if code:
+            err.seek(0)
+            sys.exit(f"{cmd}: exit {code}: {err.read().decode(errors='replace')[-500:]}")
+        return seconds, int(peak.read()) if TIME else None
 
 
 def table(title, size, rows):
@@ -87,9 +73,10 @@ def table(title, size, rows):
             print(f"| {name} | absent: {', '.join(missing)} | | | |")
             continue
         runs = [run(cmd, output) for _ in range(o.runs)]
-        wall, mem = statistics.median(r[0] for r in runs), max(r[1] for r in runs)
+        wall = statistics.median(r[0] for r in runs)
+        mem = f"{max(r[1] for r in runs) / 1024:.1f} MiB" if TIME else "not measured: no GNU time"
         base = base or wall
-        print(f"| {name} | {wall:.3f} s | {size / wall / 1e6:.0f} MB/s | {mem / 1024:.1f} MiB | {wall / base:.2f} |", flush=True)
+        print(f"| {name} | {wall:.3f} s | {size / wall / 1e6:.0f} MB/s | {mem} | {wall / base:.2f} |", flush=True)
 
 
 def tree_size(path):
