@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mip_archive::{EntryRole, Product, VerifyDepth, Writer, profile};
-use mip_base::{
-    Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, WriteAt, escape, hex,
-};
+use mip_base::{Code, EntryPath, Error, Job, ReadAt, Result, Section, WriteAt, escape, hex};
 use mip_signing::Signer;
 
 use crate::input::{Input, Opened};
@@ -382,7 +380,6 @@ impl Convert {
                 format!("{} bytes were read where there were {want} before", stored.size),
             ));
         }
-        job.report(Event::Finished { phase: Phase::Pack });
         let written = match signer {
             Some(signer) => {
                 let mut sign = |index: &[u8]| mip_signing::sign_detached(signer, index);

@@ -363,7 +363,9 @@ pub fn extract_entry(
     let (archive, _) = checked(source, access, job).map_err(place)?;
     let found = archive.index().find(entry).ok_or_else(|| place(no_entry(entry)))?;
     let mut data = archive.entry_reader(found, job).map_err(place)?;
+    job.report(Event::Started { phase: Phase::Extract, total: Some(found.size) });
     copy(&mut data, to, job).map_err(place)?;
+    job.report(Event::Finished { phase: Phase::Extract });
     opened.unchanged().map_err(place)?;
     Ok(entry_report(found))
 }

@@ -17,7 +17,7 @@ pub(crate) fn generate() -> Result<Generated> {
     out.file("docs/exit-codes.md", exit_codes()?);
     out.file("docs/limits.md", limits()?);
     out.file("docs/formats.md", formats()?);
-    for (name, schema) in mip_core::report::schemas() {
+    for (name, schema) in mip_core::schemas() {
         let mut text = serde_json::to_string_pretty(&schema)?;
         text.push('\n');
         out.file(format!("docs/schema/{name}.json"), text);

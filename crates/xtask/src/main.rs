@@ -19,7 +19,7 @@ cargo xtask demo                    builds mip and shows the main job on a packa
 cargo xtask gen-docs [--check]      docs/{exit-codes,limits,formats}.md and docs/schema/ from the code
 cargo xtask fixtures [--check]      fixtures/pkg and fixtures/app from the builders of mip-testkit
 cargo xtask bench-inputs DIR [--pkg-size N] [--app-size N] [--app-files N]
-                                    big.pkg and Big.app for benches/run.sh; N may end in K, M or G
+                                    big.pkg and Big.app for benches/run.py; N may end in K, M or G
 
 --check writes nothing and fails when a file in the checkout is not what would be written.
 ";
