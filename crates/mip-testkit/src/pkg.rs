@@ -315,19 +315,13 @@ impl Product {
                 .bundles
                 .iter()
                 .map(|b| {
-                    let below = c.install_location.trim_matches('/');
-                    let path = if below.is_empty() {
-                        b.path.clone()
-                    } else {
-                        format!("{below}/{}", b.path)
-                    };
                     format!(
                         "<bundle CFBundleShortVersionString=\"{}\" CFBundleVersion=\"{}\" \
                          id=\"{}\" path=\"{}\"/>",
                         xml(&b.short_version),
                         xml(&b.version),
                         xml(&b.id),
-                        xml(&path)
+                        xml(&b.path)
                     )
                 })
                 .collect();
