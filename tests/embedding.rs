@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mip_core::signing::{Anchors, FileSigner, IdentityOptions, Password, create_identity};
 use mip_core::{
-    CancelToken, Code, Convert, Event, Input, InspectOptions, Job, Kind, Limits, MemoryFile,
+    CancelToken, Code, Convert, Event, Input, InspectOptions, Job, Kind, Level, Limits, MemoryFile,
     Output, Phase, Progress, ReadAt, SilentProgress, VerifyPolicy, WriteAt, inspect, verify,
 };
 use mip_testkit::app::App;
@@ -355,4 +356,73 @@ fn every_limit_of_reading_trips() {
             }
         }
     }
+}
+
+#[test]
+fn every_limit_of_keys_and_archives_trips() {
+    let password = Password::new("secret".to_owned());
+    let mut options = IdentityOptions::new("limits");
+    options.pkcs12_password = Some(password.clone());
+    let made = create_identity(&options).unwrap();
+    let p12 = made.pkcs12.as_deref().unwrap();
+    let read = |limits: &Limits| FileSigner::from_pkcs12(p12, Some(&password), limits);
+    let signer = Arc::new(read(&Limits::default()).unwrap());
+    let keys: &[(&str, Set)] = &[
+        ("pkcs12_bytes", |l| l.pkcs12_bytes = 1),
+        ("kdf_iterations", |l| l.kdf_iterations = 1),
+        ("certificates", |l| l.certificates = 0),
+    ];
+    for (limit, set) in keys {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        assert_eq!(read(&limits).err().map(|e| e.kind()), Some(Kind::Limit), "{limit}");
+    }
+
+    let out = Arc::new(MemoryFile::new());
+    let input = Input::source("Sample.pkg", Arc::new(package()));
+    let convert = Convert::new().signer(signer);
+    convert.run(&input, &Output::sink(out.clone()), &Job::default()).unwrap();
+    let archive = Input::source("Sample.mip", Arc::new(out.to_vec()));
+    let archives: &[(&str, Set)] = &[
+        ("input_bytes", |l| l.input_bytes = 1),
+        ("index_bytes", |l| l.index_bytes = 1),
+        ("cms_bytes", |l| l.cms_bytes = 1),
+        ("certificates", |l| l.certificates = 0),
+        ("plist_bytes", |l| l.plist_bytes = 1),
+    ];
+    for (limit, set) in archives {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        let e = verify(&archive, &VerifyPolicy::default(), &limited(limits)).err();
+        assert_eq!(e.map(|e| e.kind()), Some(Kind::Limit), "{limit}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_not_expected_has_a_code_of_its_own() {
+    let text = mip_testkit::tree::Tree::new().file("readme.txt", 0o644, "no app");
+    let input = Input::source("text.zip", Arc::new(text.zip()));
+    let e = inspect(&input, &InspectOptions::new(), &Job::default()).unwrap_err();
+    assert_eq!(e.code(), Code::NothingToInstall);
+
+    let input = Input::source("unknown.bin", Arc::new(Zeros(5000)));
+    let out = || Output::sink(Arc::new(MemoryFile::new()));
+    let convert = Convert::new().unsigned().allow_unreadable(true).id("com.example.x");
+    let e = convert.run(&input, &out(), &Job::default()).unwrap_err();
+    assert_eq!(e.code(), Code::MissingValue);
+
+    let made = create_identity(&IdentityOptions::new("other")).unwrap();
+    let (key, chain) = (made.key_pem.as_bytes(), made.certificate_pem.as_bytes());
+    let signer = FileSigner::from_pem(key, chain, None, &Limits::default()).unwrap();
+    let out = Arc::new(MemoryFile::new());
+    let input = Input::source("Sample.pkg", Arc::new(package()));
+    let convert = Convert::new().signer(Arc::new(signer));
+    convert.run(&input, &Output::sink(out.clone()), &Job::default()).unwrap();
+    let mut policy = VerifyPolicy::default();
+    policy.anchors = Anchors::from_pem(made.ca_certificate_pem.as_bytes()).unwrap();
+    policy.expect_id = Some("com.example.another".to_owned());
+    let archive = Input::source("Sample.mip", Arc::new(out.to_vec()));
+    let found = verify(&archive, &policy, &Job::default()).unwrap();
+    assert_eq!(found.level, Level::Trusted);
+    assert_eq!(found.error().map(|e| e.code()), Some(Code::Unexpected));
 }

@@ -8,6 +8,8 @@
 //! * [`Job`] carries [`Limits`], cancellation and progress, and is the only way to turn a
 //!   number from a file into an allocation ([`Job::buffer`]).
 //! * [`EntryPath`] is a path that cannot leave the folder it is joined to.
+//! * [`escape`] makes names out of a file harmless before they enter a message; [`hex`], [`len64`],
+//!   [`read_some`] and [`read_up_to`] are the small things that would otherwise stand in every crate.
 //! * [`Error`] has a stable [`Code`], a [`Kind`] that is the exit status, and the place.
 #![cfg_attr(
     test,
