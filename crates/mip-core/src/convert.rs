@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mip_archive::{EntryRole, Product, VerifyDepth, Writer, profile};
-use mip_base::{Code, EntryPath, Error, Job, ReadAt, Result, Section, WriteAt, escape, hex};
+use mip_base::{Code, EntryPath, Error, Job, Kind, ReadAt, Result, Section, WriteAt, hex};
 use mip_signing::Signer;
 
 use crate::input::{Input, Opened};
@@ -161,14 +161,11 @@ impl Convert {
     /// when the rules leave something open; [`Code::MetaInvalid`]; kinds `Key` and `OutputIo`;
     /// [`Code::InputChanged`]; [`Code::Cancelled`].
     pub fn run(&self, input: &Input, output: &Output, job: &Job) -> Result<Report> {
-        self.convert(input, output, job).map_err(|e| match e.path() {
-            Some(p) if p.starts_with(&escape(input.name())) => e,
-            _ if matches!(e.kind(), mip_base::Kind::OutputIo | mip_base::Kind::Cancelled) => e,
+        // What concerns the input names it; what concerns the output names that.
+        let place = |e: Error| match e.kind() {
+            Kind::OutputIo | Kind::Cancelled => e,
             _ => e.within(input.name()),
-        })
-    }
-
-    fn convert(&self, input: &Input, output: &Output, job: &Job) -> Result<Report> {
+        };
         let signer = match &self.signing {
             Signing::With(s) => Some(s.clone()),
             Signing::Unsigned => None,
@@ -178,7 +175,7 @@ impl Convert {
             }
         };
         // What is bound to fail fails before a large input is read.
-        let mut warnings = match &signer {
+        let of_signer = match &signer {
             Some(s) => signer_warnings(s.as_ref())?,
             None => Vec::new(),
         };
@@ -187,13 +184,16 @@ impl Convert {
             _ => None,
         };
         let opened = input.open(job)?;
-        let (examined, unread) = self.examine(input, &opened, job)?;
-        warnings.extend(examined.iter().flat_map(|e| e.inspection.warnings.clone()));
+        let (examined, unread) = self.examine(input, &opened, job).map_err(place)?;
+        let mut warnings: Vec<Warning> =
+            examined.iter().flat_map(|e| e.inspection.warnings.clone()).collect();
         if let Some(e) = &unread {
             let why = format!("the inside was not read ({}: {e})", e.code().text());
             warnings.push(Warning::new("W_UNREAD", why));
         }
-        let product = self.product(examined.as_ref().map(|e| &e.inspection), unread.as_ref())?;
+        let product = self
+            .product(examined.as_ref().map(|e| &e.inspection), unread.as_ref())
+            .map_err(place)?;
 
         let (pending, path) = match (&output.target, early) {
             (Target::File(path), Some(p)) => (Some(p), Some(path.clone())),
@@ -216,7 +216,10 @@ impl Convert {
                 name: input.name().to_owned(),
             },
             (None, Opened::Folder(_)) => {
-                return Err(Error::new(Code::Unsupported, "a folder that is no app or package"));
+                return Err(place(Error::new(
+                    Code::Unsupported,
+                    "a folder that is no app or package",
+                )));
             }
         };
         let icon = self.icon(examined.as_ref(), &mut warnings)?;
@@ -228,10 +231,13 @@ impl Convert {
             icon: icon.is_some(),
             warnings: &warnings,
         };
-        let (payload, written) =
-            self.write(out.clone(), &product, &facts, icon, &subject, signer.as_deref(), job)?;
+        let (payload, written) = self
+            .write(out.clone(), &product, &facts, icon, &subject, signer.as_deref(), job)
+            .map_err(place)?;
         // One truth from first look to last byte.
-        opened.unchanged()?;
+        opened.unchanged().map_err(place)?;
+        // The manifest is the same whoever signs; the report has everything.
+        warnings.extend(of_signer);
         let signed_by = self_check(out, signer.as_deref(), VerifyDepth::Full, job)?;
         if let Some(p) = pending
             && let Some(w) = p.publish()?
@@ -271,7 +277,6 @@ impl Convert {
             }
             Err(e) => e,
         };
-        use mip_base::Kind;
         // Only "I cannot read this" may be waved through, never "this is not what it was" or
         // "there is nothing here".
         let may = matches!(refused.kind(), Kind::Malformed | Kind::Unsupported | Kind::Limit)
