@@ -507,6 +507,11 @@ fn nothing(tree: &dyn Tree) -> Error {
         Some(e) => Error::new(Code::Unsupported, "disk images are not read by this version")
             .within(e.path.as_str())
             .hint("take the app or package out of the image and convert that"),
+        None if tree.entries().iter().any(|e| e.path.as_str().contains(".app\\")) => Error::new(
+            Code::NothingToInstall,
+            "its names are separated by backslashes, so it holds no folders",
+        )
+        .hint("some old Windows programs make such files: make it again with another program"),
         None => Error::new(Code::NothingToInstall, "there is no app and no package in it"),
     }
 }

@@ -5,6 +5,7 @@
 //! visit of a value, every level and every byte produced is counted.
 
 mod binary;
+mod encoding;
 mod xml;
 
 use std::collections::HashMap;
@@ -112,7 +113,8 @@ impl Value {
 /// # Errors
 /// [`Code::Plist`] for what breaks the format; [`Code::PlistDupKey`] for a key that is given
 /// twice with different values; [`Code::XmlDtd`] for a document type that is not Apple's, and for
-/// entities; [`Code::Unsupported`] for old-style (text) property lists and UTF-16;
+/// entities; [`Code::Unsupported`] for old-style (text) property lists and for encodings other than
+/// UTF-8, UTF-16 and ISO-8859-1;
 /// [`Code::Limit`], [`Code::LimitDepth`] for [`Limits::plist_bytes`](mip_base::Limits::plist_bytes),
 /// [`plist_visits`](mip_base::Limits::plist_visits), [`plist_depth`](mip_base::Limits::plist_depth).
 pub fn read(data: &[u8], job: &Job) -> Result<Value> {
@@ -129,13 +131,9 @@ pub fn read(data: &[u8], job: &Job) -> Result<Value> {
         Err(Error::new(Code::Unsupported, format!("a property list {what}"))
             .hint("convert it with `plutil -convert xml1`"))
     };
-    if data.starts_with(&[0xFE, 0xFF])
-        || data.starts_with(&[0xFF, 0xFE])
-        || data.starts_with(b"<\0")
-    {
-        return not_read("in UTF-16 instead of UTF-8");
-    }
-    let text = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
+    let decoded = encoding::to_utf8(data)?;
+    let text = decoded.as_deref().unwrap_or(data);
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
     match text.trim_ascii_start() {
         [] => Err(Error::new(Code::Plist, "the property list is empty")),
         [b'<', b'/' | b'!' | b'?' | b'a'..=b'z' | b'A'..=b'Z', ..] => xml::read(text, &mut budget),

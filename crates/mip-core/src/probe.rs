@@ -231,6 +231,13 @@ fn other(head: &[u8], source: &Source) -> Format {
         (b"\x89png", "a picture"),
         (b"7z\xbc\xaf", "a 7-Zip archive"),
         (b"rar!", "a RAR archive"),
+        (b"\x28\xb5\x2f\xfd", "a file compressed by Zstandard (.zst): decompress it first"),
+        (b"\x04\x22m\x18", "a file compressed by LZ4 (.lz4): decompress it first"),
+        (b"lzip", "a file compressed by lzip (.lz): decompress it first"),
+        (b"\x1f\x9d", "a file compressed by compress (.Z): decompress it first"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a Windows installer (.msi) or old Office document"),
+        (b"!<arch>", "a Debian package or an ar archive"),
+        (b"\xed\xab\xee\xdb", "an RPM package"),
         (b"%pdf", "a PDF document"),
         (b"#!", "a script"),
     ];
@@ -336,6 +343,8 @@ mod tests {
             (&b"<!DOCTYPE HTML><html>"[..], "HTML"),
             (b"hello world\n", "text file"),
             (b"MZ\x90\0", "Windows"),
+            (b"\x28\xb5\x2f\xfd\x04\0", "Zstandard"),
+            (b"\x04\x22\x4d\x18\x64\x40", "LZ4"),
             (b"\0\x01\x02\x03\xff\xfe", "not known"),
         ] {
             let e = of(bytes).refusal().unwrap();

@@ -1,6 +1,6 @@
 //! From an `Info.plist` to the facts of an app.
 
-use super::{compare_versions, rules};
+use super::{compare_versions, is_usable, rules};
 use crate::app::AppFacts;
 use crate::inspection::{AppInfo, Fact};
 
@@ -44,10 +44,11 @@ pub fn app_info(facts: &AppFacts, plist: &str, file_name: &str) -> AppInfo {
 
 /// The highest of the app's own lower bounds.
 fn min_os(facts: &AppFacts, plist: &str) -> Option<Fact<String>> {
+    // A build variable that nobody filled in (`${MACOSX_DEPLOYMENT_TARGET}`) says nothing.
     let whole = facts.min_os.iter().map(|v| (v, "LSMinimumSystemVersion"));
     let each =
         facts.min_os_by_arch.iter().map(|(_, v)| (v, "LSMinimumSystemVersionByArchitecture"));
-    let all: Vec<_> = whole.chain(each).filter(|(v, _)| !v.is_empty()).collect();
+    let all: Vec<_> = whole.chain(each).filter(|(v, _)| is_usable(v)).collect();
     let rule = if all.len() > 1 { rules::HIGHEST } else { rules::STATED };
     let (value, key) = all.into_iter().reduce(|a, b| match compare_versions(b.0, a.0) {
         std::cmp::Ordering::Greater => b,

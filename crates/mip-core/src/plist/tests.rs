@@ -278,6 +278,9 @@ fn document_types_and_entities() {
         "<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">",
         "<!DOCTYPE plist PUBLIC \"-//Apple Computer//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">",
         "<!DOCTYPE plist SYSTEM \"file://localhost/System/Library/DTDs/PropertyList.dtd\">",
+        "<!DOCTYPE\n plist\n PUBLIC   '-//Apple//DTD PLIST 1.0//EN'\t'http://www.apple.com/DTDs/PropertyList-1.0.dtd' >",
+        "<!DOCTYPE plist PUBLIC \"-//GNUstep//DTD plist 0.9//EN\" \"http://www.gnustep.org/plist-0_9.xml\">",
+        "<!DOCTYPE plist SYSTEM \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">",
     ] {
         assert_eq!(
             parse(with(fine, "a &amp; &#66;&#x43;&#13;\r\n<![CDATA[<d>]]>").as_bytes()).unwrap(),
@@ -288,6 +291,7 @@ fn document_types_and_entities() {
         "<!DOCTYPE plist SYSTEM \"file:///etc/passwd\">",
         "<!DOCTYPE plist [<!ENTITY a \"b\">]>",
         "<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"x\" [<!ENTITY % a SYSTEM \"http://x/\">]>",
+        "<!DOCTYPE plistx>",
         "<!DOCTYPE html>",
     ] {
         assert_eq!(code(with(bad, "x").as_bytes()), Code::XmlDtd, "{bad}");
@@ -302,10 +306,8 @@ fn forms_that_are_not_read_are_named() {
     {
         assert_eq!(code(old.as_bytes()), Code::Unsupported, "{old}");
     }
-    let utf16: Vec<u8> = "\u{feff}<?xml".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert_eq!(code(&utf16), Code::Unsupported);
     assert_eq!(
-        code(b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><plist><true/></plist>"),
+        code(b"<?xml version=\"1.0\" encoding=\"Shift_JIS\"?><plist><true/></plist>"),
         Code::Unsupported
     );
     for bad in [
@@ -330,4 +332,27 @@ fn forms_that_are_not_read_are_named() {
     ] {
         assert_eq!(code(bad), Code::Plist, "{}", String::from_utf8_lossy(bad));
     }
+}
+
+#[test]
+fn utf16_and_latin1_are_read() {
+    let xml = |mark: &str, name: &str| {
+        format!(
+            "{mark}<?xml version=\"1.0\" encoding='{name}'?><plist><string>\u{a9} \u{1d11e}</string></plist>"
+        )
+    };
+    let want = Value::String("\u{a9} \u{1d11e}".into());
+    for mark in ["\u{feff}", ""] {
+        let text = xml(mark, "UTF-16");
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(parse(&little).unwrap(), want);
+        assert_eq!(parse(&big).unwrap(), want);
+        assert_eq!(code(&little[..little.len() - 1]), Code::Plist);
+    }
+    let half = [&b"\xff\xfe<\0"[..], b"\x34\xd8", b">\0"].concat();
+    assert_eq!(code(&half), Code::Plist);
+    let latin =
+        b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<plist><string>\xa9</string></plist>";
+    assert_eq!(parse(latin).unwrap(), Value::String("\u{a9}".into()));
 }

@@ -70,27 +70,27 @@ impl Xml<'_, '_> {
             Event::DocType(t) => self.doctype(&t),
             Event::Decl(d) => match d.encoding() {
                 None => Ok(()),
-                Some(Ok(e)) if encoding_is_utf8(&e) => Ok(()),
-                _ => Err(Error::new(Code::Unsupported, "an XML property list that is not UTF-8")
+                Some(Ok(e)) if is_read(&e) => Ok(()),
+                _ => Err(Error::new(Code::Unsupported, "the encoding of this XML property list")
                     .hint("convert it with `plutil -convert xml1`")),
             },
             _ => Ok(()),
         }
     }
 
-    /// Apple's document type without an internal subset. It is never fetched.
+    /// A document type `plist` without an internal subset. It is never fetched, so that whose it
+    /// is does not matter: GNUstep and old tools name others than Apple's.
     fn doctype(&self, raw: &str) -> Result<()> {
-        let text = raw.trim();
-        let words = text.strip_prefix("plist").unwrap_or("").trim_start();
-        let apple = words.starts_with("PUBLIC \"-//Apple")
-            || words
-                .starts_with("SYSTEM \"file://localhost/System/Library/DTDs/PropertyList.dtd\"")
-            || (text == "plist");
-        if self.started || !apple || raw.contains(['[', '<']) {
-            return Err(Error::new(
-                Code::XmlDtd,
-                "a document type that is not Apple's for property lists",
-            ));
+        let mut words = raw.split_ascii_whitespace();
+        let plist = words.next() == Some("plist")
+            && match words.next() {
+                None | Some("PUBLIC") => true,
+                Some("SYSTEM") => raw.contains("PropertyList"),
+                Some(_) => false,
+            };
+        if self.started || !plist || raw.contains(['[', '<']) {
+            let why = "a document type that is not that of a property list, or that declares more";
+            return Err(Error::new(Code::XmlDtd, why));
         }
         Ok(())
     }
@@ -186,8 +186,10 @@ impl Xml<'_, '_> {
     }
 }
 
-fn encoding_is_utf8(name: &str) -> bool {
-    ["utf-8", "utf8", "us-ascii"].iter().any(|e| name.eq_ignore_ascii_case(e))
+/// Encodings whose text is UTF-8 by now: [`super::encoding::to_utf8`] has seen to it.
+fn is_read(name: &str) -> bool {
+    let utf8 = ["utf-8", "utf8", "us-ascii", "ascii", "utf-16", "utf-16le", "utf-16be"];
+    utf8.iter().any(|e| name.eq_ignore_ascii_case(e)) || super::encoding::is_latin1(name)
 }
 
 fn lines(text: &str) -> Cow<'_, str> {

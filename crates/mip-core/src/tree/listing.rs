@@ -93,6 +93,15 @@ impl Listing {
         }
     }
 
+    /// Marks files as programs, where the source has no modes.
+    pub(super) fn set_executable(&mut self, indexes: &[usize]) {
+        for index in indexes {
+            if let Some(e) = self.entries.get_mut(*index) {
+                e.mode = 0o755;
+            }
+        }
+    }
+
     /// Whether there is a folder at `path`, listed or only implied by what is in it.
     #[must_use]
     pub fn is_folder(&self, path: &EntryPath) -> bool {

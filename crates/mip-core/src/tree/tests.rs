@@ -634,3 +634,37 @@ mod folders {
         assert_eq!(tree.get("f").unwrap().mode, 0o4777);
     }
 }
+
+#[test]
+fn programs_in_zips_without_modes_may_be_executed() {
+    let mut program = vec![0; 64];
+    program[..8].copy_from_slice(&[0xCF, 0xFA, 0xED, 0xFE, 0x0C, 0, 0, 1]);
+    let bytes = Make::new()
+        .file("T.app/Contents/MacOS/t", 0o644, program)
+        .file("T.app/Contents/Resources/run", 0o644, "#!/bin/sh\n")
+        .file("T.app/Contents/Info.plist", 0o644, "<plist/>")
+        .zip();
+    // Made by Windows: the high byte of "version made by" is 0 (APPNOTE 4.4.2).
+    let mut windows = bytes.clone();
+    let records: Vec<usize> =
+        (0..bytes.len()).filter(|&i| bytes[i..].starts_with(b"PK\x01\x02")).collect();
+    for at in records {
+        windows[at + 5] = 0;
+    }
+    let tree = zip(windows).unwrap();
+    let mode = |p: &str| tree.get(p).unwrap().mode;
+    assert_eq!(mode("T.app/Contents/MacOS/t"), 0o755);
+    assert_eq!(mode("T.app/Contents/Resources/run"), 0o755);
+    assert_eq!(mode("T.app/Contents/Info.plist"), 0o644);
+    // Modes that are there are believed.
+    let tree = zip(bytes).unwrap();
+    assert_eq!(tree.get("T.app/Contents/MacOS/t").unwrap().mode & 0o111, 0);
+}
+
+#[test]
+fn zeros_after_a_zip_are_filling_and_nothing_else_is() {
+    let bytes = Make::new().file("a", 0o644, "data").zip();
+    let with = |tail: &[u8]| zip([&bytes[..], tail].concat());
+    assert_eq!(with(&[0; 10_240]).unwrap().entries().len(), 1);
+    assert_eq!(with(b"\0\0x").unwrap_err().code(), Code::Zip);
+}

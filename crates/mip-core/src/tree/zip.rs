@@ -14,6 +14,7 @@ use mip_base::{escape_bytes, read_full_at};
 
 use super::listing::{Builder, Listing};
 use super::{Tree, TreeEntry, Visit, read_all, read_head};
+use crate::app::is_program;
 
 /// A zip file.
 #[derive(Debug)]
@@ -33,6 +34,16 @@ struct Stored {
     deflated: bool,
     /// Sizes follow the data (flag bit 3).
     descriptor: bool,
+    /// The attributes hold Unix permission bits.
+    has_mode: bool,
+}
+
+/// Bytes that tell a program: a Mach-O header with a list of architectures.
+const PROGRAM_HEAD: usize = 256;
+
+/// Whether a file that starts like this is meant to be executed.
+fn runs(head: &[u8]) -> bool {
+    head.starts_with(b"#!") || is_program(head)
 }
 
 /// Where the central directory is.
@@ -67,6 +78,7 @@ impl ZipTree {
         check_overlap(&mut stored.ranges, directory.offset, job)?;
         let mut tree =
             Self { file, listing: builder.finish()?, stored: stored.kept, job: job.clone() };
+        tree.guess_programs(job)?;
         let mut targets = Vec::with_capacity(links.len());
         for index in links {
             targets.push((index, tree.link_target(index, job)?));
@@ -82,6 +94,25 @@ impl ZipTree {
             (Some(e), Some(s)) => Ok((e, *s)),
             _ => Err(Error::new(Code::Internal, "no such entry")),
         }
+    }
+
+    /// Zips made on Windows have no modes, and an app whose programs may not be executed does
+    /// not start: where the mode is missing, what starts like a program or a script is one.
+    /// Damage is for the reader of the file to report.
+    fn guess_programs(&mut self, job: &Job) -> Result<()> {
+        let mut programs = Vec::new();
+        for (index, (entry, stored)) in self.listing.entries().iter().zip(&self.stored).enumerate()
+        {
+            if entry.kind != EntryKind::File || stored.has_mode || entry.size < 4 {
+                continue;
+            }
+            job.check()?;
+            if self.head(index, PROGRAM_HEAD, job).is_ok_and(|h| runs(&h)) {
+                programs.push(index);
+            }
+        }
+        self.listing.set_executable(&programs);
+        Ok(())
     }
 
     fn link_target(&self, index: usize, job: &Job) -> Result<String> {
@@ -179,19 +210,22 @@ impl Tree for ZipTree {
 const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 const DESCRIPTOR: u16 = 1 << 3;
 
-/// APPNOTE 4.3.16, 4.3.14, 4.3.15: the end record is the last thing in the file.
+/// APPNOTE 4.3.16, 4.3.14, 4.3.15: the end record is the last thing in the file but zeros.
 fn find_directory(file: &Section, job: &Job) -> Result<Directory> {
     let size = file.size();
     let window = size.min(END.saturating_add(0xFFFF));
     let start = size.saturating_sub(window);
     let mut tail = job.buffer("end of the zip", window, window)?;
     read_full_at(file, start, &mut tail, Code::Zip)?;
+    // What comes after may be zeros: bsdtar fills its last block when it writes to a pipe.
+    let zeros = tail.iter().rposition(|b| *b != 0).map_or(0, |i| i.saturating_add(1));
     let at = (0..=tail.len().saturating_sub(22))
         .rev()
         .find(|&i| {
             let comment = le_u16(&tail, i.saturating_add(20)).map(usize::from);
+            let end = comment.and_then(|c| i.checked_add(22)?.checked_add(c));
             le_u32(&tail, i) == Some(0x0605_4b50)
-                && comment.and_then(|c| i.checked_add(22)?.checked_add(c)) == Some(tail.len())
+                && end.is_some_and(|e| (zeros..=tail.len()).contains(&e))
         })
         .ok_or_else(|| bad("no end of central directory: the file is cut, or not a zip"))?;
     let record = slice(&tail, at, 22).unwrap_or_default();
@@ -344,8 +378,10 @@ fn read_record(input: &mut impl Read, left: &mut u64, job: &Job) -> Result<Recor
         return Err(Error::new(Code::Unsupported, why).hint("make the zip without a password"));
     }
     if method != 0 && method != 8 {
-        let why = format!("\"{}\" is compressed by method {method}", escape_bytes(&name));
-        return Err(Error::new(Code::Unsupported, why).hint("only stored and deflate are read"));
+        let why = format!("\"{}\" is compressed by {}", escape_bytes(&name), method_name(method));
+        return Err(
+            Error::new(Code::Unsupported, why).hint("make the zip with deflate, the usual method")
+        );
     }
     let mut wide = [u64::from(long(24)), u64::from(long(20)), u64::from(long(42))];
     let mtime = extra_fields(&extra, &mut wide)?;
@@ -356,16 +392,30 @@ fn read_record(input: &mut impl Read, left: &mut u64, job: &Job) -> Result<Recor
     if method == 0 && size != compressed {
         return Err(bad(format!("\"{}\" is stored, but with two sizes", escape_bytes(&name))));
     }
+    // Made by Unix (3) or macOS (19): the high half of the attributes is a mode.
+    let unix = matches!(short(4) >> 8, 3 | 19);
     let stored = Stored {
+        has_mode: unix && (long(38) >> 16) & 0o7777 != 0,
         header,
         compressed,
         crc: long(16),
         deflated: method == 8,
         descriptor: flags & DESCRIPTOR != 0,
     };
-    // Made by Unix (3) or macOS (19): the high half of the attributes is a mode.
-    let unix = matches!(short(4) >> 8, 3 | 19);
     Ok(Record { name, stored, size, unix, attributes: long(38), mtime })
+}
+
+/// The name of a compression method that is not read (APPNOTE 4.4.5).
+fn method_name(method: u16) -> String {
+    let name = match method {
+        9 => "Deflate64",
+        12 => "bzip2",
+        14 => "LZMA",
+        93 => "Zstandard",
+        95 => "xz",
+        _ => return format!("method {method}"),
+    };
+    format!("{name} (method {method})")
 }
 
 /// ZIP64 sizes (APPNOTE 4.5.3) go into `wide`; returns the time of an extended timestamp.
