@@ -1,12 +1,12 @@
 //! Bounded streaming decoders for what macOS installers are packed with: gzip, zlib, bzip2,
 //! xz, LZMA, pbzx and Apple Archive.
 //!
-//! Every decoder is a plain [`Read`](std::io::Read) over any other, takes input in pieces of
+//! Every decoder is a plain [`Read`] over any other, takes input in pieces of
 //! any size, and trusts nothing that it reads:
 //!
 //! * a cut stream, a wrong check or bytes behind the end are errors, never a short success,
 //!   and reading on after an error gives the error again;
-//! * what comes out is charged to the [`Job`](mip_base::Job) (total and ratio), which can
+//! * what comes out is charged to the [`Job`] (total and ratio), which can
 //!   also be cancelled;
 //! * the dictionary of xz and LZMA is held against
 //!   [`Limits::lzma_memory`](mip_base::Limits::lzma_memory) before it is allocated. Other

@@ -6,6 +6,9 @@
 //! Every call takes an [`Input`] and a [`Job`], and gives a plain struct that serialises to the
 //! JSON that the command line prints ([`schemas`]).
 //!
+//! The root of the crate, [`inspection`] and [`signing`] are what an embedder needs. The other
+//! modules are the parts that these are made of; they may change without notice.
+//!
 //! # Inspect
 //!
 //! ```
@@ -161,7 +164,7 @@
 //!   those files have no name, or are removed.)
 //! * It opens no network connection and starts no process. Nothing out of an input is executed.
 //! * It never ends the process, and does not panic on any input; a panic is a defect. A panic in
-//!   *your* [`ReadAt`], [`Progress`](crate::Progress) or [`Signer`](signing::Signer) goes
+//!   *your* [`ReadAt`], [`Progress`] or [`Signer`](signing::Signer) goes
 //!   through the call, or ends it with `E_INTERNAL` when it was on a thread of ours; no output
 //!   is published.
 //! * The clock is read only for the validity of certificates; [`VerifyPolicy::at`] replaces it.
@@ -170,8 +173,8 @@
 //!
 //! Everything here is `Send + Sync`. A [`Convert`] can be shared by any number of threads. A call
 //! blocks its thread and uses a few more until it returns: two that hash, and up to
-//! [`Convert::threads`] or [`VerifyPolicy::threads`] that compress or check. In an async server,
-//! call it where blocking is allowed. The bytes of an archive do not depend on the threads.
+//! [`Convert::threads`] or [`VerifyPolicy::threads`](field@VerifyPolicy::threads) that compress
+//! or check. In an async server, call it where blocking is allowed. The bytes of an archive do not depend on the threads.
 //!
 //! Payloads are streamed: memory does not grow with the size of an installer, but with the
 //! number of its entries, and stays below what the [`Limits`] say: tables of contents, path names
