@@ -418,9 +418,11 @@ fn what_is_missing_or_not_expected_has_a_code_of_its_own() {
     let input = Input::source("Sample.pkg", Arc::new(package()));
     let convert = Convert::new().signer(Arc::new(signer));
     convert.run(&input, &Output::sink(out.clone()), &Job::default()).unwrap();
-    let mut policy = VerifyPolicy::default();
-    policy.anchors = Anchors::from_pem(made.ca_certificate_pem.as_bytes()).unwrap();
-    policy.expect_id = Some("com.example.another".to_owned());
+    let policy = VerifyPolicy {
+        anchors: Anchors::from_pem(made.ca_certificate_pem.as_bytes()).unwrap(),
+        expect_id: Some("com.example.another".to_owned()),
+        ..VerifyPolicy::default()
+    };
     let archive = Input::source("Sample.mip", Arc::new(out.to_vec()));
     let found = verify(&archive, &policy, &Job::default()).unwrap();
     assert_eq!(found.level, Level::Trusted);
