@@ -260,6 +260,8 @@ pub(crate) fn facts(info: &Value) -> Result<AppFacts> {
         return Err(Error::new(Code::Plist, format!("is {}, not a dictionary", info.kind())));
     }
     let text = |key| text(info, key);
+    // What only describes the app must not refuse it: a value of another type is as good as none.
+    let optional = |key| text(key).ok().flatten();
     let is_true = |key| info.get(key).is_some_and(Value::is_true);
     let min_os = text("LSMinimumSystemVersion")?;
     Ok(AppFacts {
@@ -269,13 +271,13 @@ pub(crate) fn facts(info: &Value) -> Result<AppFacts> {
         short_version: text("CFBundleShortVersionString")?,
         version: text("CFBundleVersion")?,
         executable: text("CFBundleExecutable")?,
-        package_type: text("CFBundlePackageType")?,
-        max_os: text("LSMaximumSystemVersion")?,
+        package_type: optional("CFBundlePackageType"),
+        max_os: optional("LSMaximumSystemVersion"),
         min_os_by_arch: min_os_by_arch(info)?,
-        category: text("LSApplicationCategoryType")?,
-        copyright: text("NSHumanReadableCopyright")?,
-        icon_file: text("CFBundleIconFile")?,
-        icon_name: text("CFBundleIconName")?,
+        category: optional("LSApplicationCategoryType"),
+        copyright: optional("NSHumanReadableCopyright"),
+        icon_file: optional("CFBundleIconFile"),
+        icon_name: optional("CFBundleIconName"),
         ui_element: is_true("LSUIElement") || is_true("LSBackgroundOnly"),
         other_platform: other_platform(info, min_os.is_some())?,
         min_os,
