@@ -4,11 +4,18 @@ mod macho;
 
 use std::collections::BTreeSet;
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 
 pub(crate) use self::macho::{HEAD as PROGRAM_HEAD, architectures, is_program};
 use crate::plist::{self, Value};
 use crate::tree::Tree;
+
+/// Apps of one payload or tree that are looked at.
+pub(crate) const MAX_APPS: usize = 1000;
+/// App bundles that a tree may hold. They are listed before any is looked at.
+const MAX_FOUND: u64 = 20_000;
+/// Bytes of text that one `Info.plist` may give.
+const MAX_TEXT: u64 = 16 << 10;
 
 /// Where a bundle keeps its `Info.plist`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -96,7 +103,7 @@ pub struct AppFacts {
 /// from (`Tool.app`, `Tool.zip`): it names a bundle that is the tree itself.
 ///
 /// # Errors
-/// [`Code::Cancelled`].
+/// [`Code::LimitEntries`] for more than 20,000 bundles; [`Code::Cancelled`].
 pub fn find_apps(tree: &dyn Tree, container: &str, job: &Job) -> Result<Vec<AppBundle>> {
     let listing = tree.listing();
     let mut found = Vec::new();
@@ -114,6 +121,10 @@ pub fn find_apps(tree: &dyn Tree, container: &str, job: &Job) -> Result<Vec<AppB
             if let Some(p) = path.get(..end).filter(|p| has_extension(p, &["app"])) {
                 seen.insert(p);
             }
+        }
+        let count = len64(seen.len());
+        if count > MAX_FOUND {
+            return Err(Error::limit(Code::LimitEntries, "app bundles", MAX_FOUND, count));
         }
     }
     for path in seen {
@@ -264,7 +275,7 @@ pub(crate) fn facts(info: &Value) -> Result<AppFacts> {
     let optional = |key| text(key).ok().flatten();
     let is_true = |key| info.get(key).is_some_and(Value::is_true);
     let min_os = text("LSMinimumSystemVersion")?;
-    Ok(AppFacts {
+    bounded(AppFacts {
         bundle_id: text("CFBundleIdentifier")?,
         name: text("CFBundleName")?,
         display_name: text("CFBundleDisplayName")?,
@@ -283,6 +294,34 @@ pub(crate) fn facts(info: &Value) -> Result<AppFacts> {
         min_os,
         ..AppFacts::default()
     })
+}
+
+/// Refuses texts that no app has: they are kept for every app.
+fn bounded(facts: AppFacts) -> Result<AppFacts> {
+    let f = &facts;
+    let texts = [
+        &f.bundle_id,
+        &f.name,
+        &f.display_name,
+        &f.short_version,
+        &f.version,
+        &f.executable,
+        &f.package_type,
+        &f.min_os,
+        &f.max_os,
+        &f.category,
+        &f.copyright,
+        &f.icon_file,
+        &f.icon_name,
+        &f.other_platform,
+    ];
+    let by_arch = f.min_os_by_arch.iter().flat_map(|(a, v)| [a, v]);
+    let all = texts.into_iter().flatten().chain(by_arch);
+    let sum = all.fold(0u64, |sum, t| sum.saturating_add(len64(t.len())));
+    if sum > MAX_TEXT {
+        return Err(Error::limit(Code::Limit, "text of an Info.plist", MAX_TEXT, sum));
+    }
+    Ok(facts)
 }
 
 /// The text of `key`, trimmed; a version may be written as a number.

@@ -9,11 +9,11 @@ use mip_base::{Code, EntryPath, Error, Job, Kind, ReadAt, Result, Section, Write
 use mip_signing::Signer;
 
 use crate::input::{Input, Opened};
-use crate::inspect::{Examined, InspectOptions, Subject, examine};
+use crate::inspect::{Examined, InspectOptions, Subject, examine, within_once};
 use crate::inspection::{Inspection, InstallerKind, Warning};
 use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
-use crate::output::{Output, Pending, Target};
+use crate::output::{Output, Pending, Target, apart};
 use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report};
 use crate::tarball::{TarballOptions, app_tarball};
 use crate::verify::{self_check, signer_warnings};
@@ -164,7 +164,7 @@ impl Convert {
         // What concerns the input names it; what concerns the output names that.
         let place = |e: Error| match e.kind() {
             Kind::OutputIo | Kind::Cancelled => e,
-            _ => e.within(input.name()),
+            _ => within_once(e, &mip_base::escape(input.name()), input.name()),
         };
         let signer = match &self.signing {
             Signing::With(s) => Some(s.clone()),
@@ -179,6 +179,7 @@ impl Convert {
             Some(s) => signer_warnings(s.as_ref())?,
             None => Vec::new(),
         };
+        apart(input.as_path(), output)?;
         let early = match &output.target {
             Target::File(path) => Some(Pending::create(path, output.force)?),
             _ => None,
@@ -199,6 +200,7 @@ impl Convert {
             (Target::File(path), Some(p)) => (Some(p), Some(path.clone())),
             (Target::Folder(folder), _) => {
                 let path = folder.join(archive_name(&product));
+                apart(input.as_path(), &Output::file(&path))?;
                 (Some(Pending::create(&path, output.force)?), Some(path))
             }
             _ => (None, None),

@@ -1,15 +1,16 @@
 //! From an input to what is in it: probe, look into containers, choose the installer, read it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use mip_archive::profile;
 use mip_base::{
     CONTAINER_STEP, Code, EntryKind, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section,
-    Source, escape, hex, read_some,
+    Source, escape, hex, len64, read_some,
 };
 
-use crate::app::{self, AppBundle, AppFacts, Layout};
+use crate::app::{self, AppBundle, AppFacts, Layout, MAX_APPS};
 use crate::icon;
 use crate::input::{Input, Opened, spool};
 use crate::inspection::{
@@ -52,7 +53,7 @@ impl InspectOptions {
 ///
 /// Several apps that nothing tells apart are not an error here but a warning, `W_AMBIGUOUS`.
 pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Inspection> {
-    let place = |e: Error| e.within(input.name());
+    let place = |e: Error| within_once(e, &escape(input.name()), input.name());
     let opened = input.open(job)?;
     let mut found = examine(input, &opened, options, job).map_err(place)?.inspection;
     if options.hash
@@ -62,6 +63,17 @@ pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Ins
     }
     opened.unchanged().map_err(place)?;
     Ok(found)
+}
+
+/// Adds `step` to where the error is, unless that starts at `place` (escaped) already: what
+/// reads a package names the whole container path.
+pub(crate) fn within_once(e: Error, place: &str, step: &str) -> Error {
+    let from = e.path();
+    let rest = from.as_deref().and_then(|p| p.strip_prefix(place));
+    match rest {
+        Some(r) if r.is_empty() || r.starts_with('/') => e,
+        _ => e.within(step),
+    }
 }
 
 fn sha256(source: &Source, job: &Job) -> Result<String> {
@@ -256,33 +268,69 @@ impl Candidate {
     }
 }
 
-fn candidates(tree: &dyn Tree, name: &str, job: &Job) -> Result<Vec<Candidate>> {
-    let mut found = Vec::new();
+/// Installers that a tree may hold.
+const MAX_INSTALLERS: u64 = 20_000;
+
+/// The installers of a tree, and all its app bundles.
+fn candidates(tree: &dyn Tree, name: &str, job: &Job) -> Result<(Vec<Candidate>, Vec<AppBundle>)> {
     let bundles = bundle::find_packages(tree, name, job)?;
-    let inside_package = |path: &EntryPath| {
-        bundles.iter().any(|p| p.root.as_ref().is_none_or(|r| path.below(r).is_some()))
-    };
     let apps = app::find_apps(tree, name, job)?;
-    let inside_app = |path: &EntryPath| {
-        apps.iter().any(|a| a.root.as_ref().is_none_or(|r| path.below(r).is_some()))
-    };
+    let in_package = Folders::of(bundles.iter().map(|p| &p.root));
+    let in_app = Folders::of(apps.iter().map(|a| &a.root));
+    let mut found = Vec::new();
     for (index, entry) in tree.listing().sorted() {
         let extension =
             entry.path.file_name().rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
         if entry.kind == EntryKind::File
             && matches!(extension.as_deref(), Some("pkg" | "mpkg"))
-            && !inside_package(&entry.path)
-            && !inside_app(&entry.path)
+            && !in_package.hold(&entry.path)
+            && !in_app.hold(&entry.path)
         {
             found.push(Candidate::FlatPackage(index, entry.path.clone()));
+            let count = len64(found.len());
+            if count > MAX_INSTALLERS {
+                return Err(Error::limit(
+                    Code::LimitEntries,
+                    "packages in one input",
+                    MAX_INSTALLERS,
+                    count,
+                ));
+            }
         }
     }
     // What is part of an app or of a package is not an installer of its own.
-    let whole = |root: &Option<EntryPath>| root.as_ref().is_none_or(|r| !inside_package(r));
-    let apps: Vec<_> = apps.iter().filter(|a| !a.nested && whole(&a.root)).cloned().collect();
+    let whole = |root: &Option<EntryPath>| root.as_ref().is_none_or(|r| !in_package.hold(r));
+    let own: Vec<_> = apps.iter().filter(|a| !a.nested && whole(&a.root)).cloned().collect();
     found.extend(bundles.into_iter().map(Candidate::BundlePackage));
-    found.extend(apps.into_iter().map(Candidate::App));
-    Ok(found)
+    found.extend(own.into_iter().map(Candidate::App));
+    Ok((found, apps))
+}
+
+/// Folders that are asked for every entry of a tree whether it lies in one of them.
+struct Folders {
+    paths: HashSet<String>,
+    /// One of them is the tree itself.
+    all: bool,
+}
+
+impl Folders {
+    fn of<'a>(roots: impl Iterator<Item = &'a Option<EntryPath>>) -> Self {
+        let mut out = Self { paths: HashSet::new(), all: false };
+        for root in roots {
+            match root {
+                Some(r) => _ = out.paths.insert(r.as_str().to_owned()),
+                None => out.all = true,
+            }
+        }
+        out
+    }
+
+    /// Whether `path` lies below one of them.
+    fn hold(&self, path: &EntryPath) -> bool {
+        let path = path.as_str();
+        let mut above = path.match_indices('/').filter_map(|(i, _)| path.get(..i));
+        self.all || above.any(|p| self.paths.contains(p))
+    }
 }
 
 fn examine_tree(
@@ -292,7 +340,7 @@ fn examine_tree(
     options: &InspectOptions,
     job: &Job,
 ) -> Result<Examined> {
-    let mut all = candidates(tree.as_ref(), place, job)?;
+    let (mut all, apps) = candidates(tree.as_ref(), place, job)?;
     if let Some(wanted) = &options.select {
         let wanted = wanted.trim_matches('/');
         let listed = list(&all);
@@ -304,7 +352,7 @@ fn examine_tree(
         }
     }
     if all.len() > 1 {
-        return examine_several(place, &tree, &all, info, options, job);
+        return examine_several(place, &tree, &all, &apps, info, options, job);
     }
     let Some(one) = all.pop() else { return Err(nothing(tree.as_ref())) };
     let step = one.path().to_owned();
@@ -318,7 +366,7 @@ fn examine_tree(
         }
     };
     let dropped = tree.listing().dropped().total();
-    let within = |e: Error| e.within(&step);
+    let within = |e: Error| within_once(e, &escape(place), &step);
     let mut examined = match one {
         Candidate::FlatPackage(index, path) => {
             let data = positioned(tree.as_ref(), index, job).map_err(within)?;
@@ -338,7 +386,7 @@ fn examine_tree(
         }
         Candidate::App(app) => {
             info.format = InputFormat::Folder;
-            let findings = examine_app(tree.as_ref(), &app, place, true, job)?;
+            let findings = examine_app(tree.as_ref(), &app, &apps, place, true, job)?;
             let AppBundle { root, name, .. } = app;
             conclude(info, findings, Subject::Tree { tree, root, bundle: name }, options)?
         }
@@ -363,6 +411,7 @@ fn examine_several(
     place: &str,
     tree: &Arc<dyn Tree>,
     all: &[Candidate],
+    apps: &[AppBundle],
     info: InputInfo,
     options: &InspectOptions,
     job: &Job,
@@ -385,8 +434,12 @@ fn examine_several(
     }
     let mut inspection = Inspection::new(info);
     for candidate in all {
+        if inspection.apps.len() >= MAX_APPS {
+            inspection.warnings.push(many_apps());
+            break;
+        }
         if let Candidate::App(bundle) = candidate {
-            let found = examine_app(tree.as_ref(), bundle, place, false, job)?;
+            let found = examine_app(tree.as_ref(), bundle, apps, place, false, job)?;
             inspection.apps.extend(found.apps);
             inspection.warnings.extend(found.warnings);
         }
@@ -402,6 +455,7 @@ fn examine_several(
 fn examine_app(
     tree: &dyn Tree,
     main: &AppBundle,
+    apps: &[AppBundle],
     place: &str,
     strict: bool,
     job: &Job,
@@ -412,9 +466,12 @@ fn examine_app(
         (Some(path), Some(root)) => path.below(root).is_some(),
         _ => false,
     };
-    let all = app::find_apps(tree, place, job)?;
-    for bundle in std::iter::once(main).chain(all.iter().filter(|a| inside(a))) {
+    for (n, bundle) in std::iter::once(main).chain(apps.iter().filter(|a| inside(a))).enumerate() {
         job.check()?;
+        if n >= MAX_APPS {
+            out.warnings.push(many_apps());
+            break;
+        }
         let is_main = bundle.root == main.root;
         let facts = app::read_facts(tree, bundle, job).and_then(|f| {
             if is_main && in_ipa(bundle) { f.require_macos(bundle).map(|()| f) } else { Ok(f) }
@@ -464,6 +521,11 @@ fn examine_app(
     out.installer.installed_files = Some(Fact::new(count, here.clone(), None, rules::SUM));
     out.installer.installed_bytes = Some(Fact::new(bytes, here, None, rules::SUM));
     Ok(out)
+}
+
+fn many_apps() -> Warning {
+    let text = format!("more than {MAX_APPS} apps; the others are not looked at");
+    Warning::new("W_MANY_APPS", text)
 }
 
 /// Whether a bundle stands where an `.ipa` has it: `Payload/X.app`. Such a file is for the

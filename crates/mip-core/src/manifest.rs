@@ -1,7 +1,7 @@
 //! The archive's `Info.plist`: what a catalogue needs, written the same way every time.
 
 use mip_archive::profile::{self, keys};
-use mip_base::{Code, Error, Result};
+use mip_base::{Code, Error, Result, escape};
 use plist::{Dictionary, Value};
 
 use crate::inspection::{AppInfo, Inspection, InstallerKind, RestartAction, Warning};
@@ -17,12 +17,27 @@ pub(crate) struct Facts<'a> {
     pub warnings: &'a [Warning],
 }
 
+/// A text without the characters that XML 1.0 has no way to write, escaped as in messages: an
+/// archive whose manifest cannot be read would not verify.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' => out.push(c),
+            '\u{FFFE}' | '\u{FFFF}' => out.extend(c.escape_unicode()),
+            _ if c.is_control() => out.push_str(&escape(c.encode_utf8(&mut [0; 4]))),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// The property list, as XML. Keys stand in a fixed order.
 pub(crate) fn manifest(facts: &Facts<'_>) -> Result<Vec<u8>> {
     let mut d = Dictionary::new();
     let found = facts.inspection;
     let identity = found.map(|f| &f.identity);
-    let text = |s: &str| Value::String(s.to_owned());
+    let text = |s: &str| Value::String(printable(s));
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(v) = value {
             d.insert(key.to_owned(), v);
@@ -130,7 +145,7 @@ fn app(a: &AppInfo) -> Value {
     let mut d = Dictionary::new();
     let mut put = |key: &str, value: Option<&String>| {
         if let Some(v) = value {
-            d.insert(key.to_owned(), Value::String(v.clone()));
+            d.insert(key.to_owned(), Value::String(printable(v)));
         }
     };
     put(keys::APP_IDENTIFIER, a.bundle_id.as_ref().map(|f| &f.value));
@@ -140,7 +155,7 @@ fn app(a: &AppInfo) -> Value {
     put(keys::APP_PATH, Some(a.install_path.as_ref().unwrap_or(&a.path)));
     put(keys::APP_MINIMUM_SYSTEM_VERSION, a.min_os.as_ref().map(|f| &f.value));
     if let Some(f) = &a.architectures {
-        let names = f.value.iter().map(|s| Value::String(s.clone())).collect();
+        let names = f.value.iter().map(|s| Value::String(printable(s))).collect();
         d.insert(keys::APP_ARCHITECTURES.to_owned(), Value::Array(names));
     }
     d.insert(keys::APP_PRIMARY.to_owned(), Value::Boolean(a.primary));
@@ -167,7 +182,7 @@ fn provenance(found: &Inspection, product: &ProductReport) -> Value {
             },
             (None, None) => continue,
         };
-        d.insert(key.to_owned(), Value::String(text));
+        d.insert(key.to_owned(), Value::String(printable(&text)));
     }
     Value::Dictionary(d)
 }

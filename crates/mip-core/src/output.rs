@@ -67,6 +67,46 @@ impl Output {
     }
 }
 
+/// Refuses an output that would replace the input or become a part of it.
+///
+/// # Errors
+/// [`Code::OutputPath`].
+pub(crate) fn apart(input: Option<&Path>, output: &Output) -> Result<()> {
+    let (Some(input), Target::File(to) | Target::Folder(to)) = (input, &output.target) else {
+        return Ok(());
+    };
+    let refuse = |why: &str| Err(Error::new(Code::OutputPath, why).within(to.to_string_lossy()));
+    if let (Ok(a), Ok(b)) = (fs::metadata(input), fs::metadata(to))
+        && a.is_file()
+        && b.is_file()
+        && same_file(input, &a, to, &b)
+    {
+        return refuse("the output is the input itself");
+    }
+    let folder = match (&output.target, to.parent()) {
+        (Target::Folder(f), _) => f.as_path(),
+        (_, Some(p)) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    match (input.canonicalize(), folder.canonicalize()) {
+        (Ok(a), Ok(b)) if a.is_dir() && b.starts_with(&a) => {
+            refuse("the output lies inside the folder that is read")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn same_file(_: &Path, a: &fs::Metadata, _: &Path, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn same_file(a: &Path, _: &fs::Metadata, b: &Path, _: &fs::Metadata) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 /// A file that is being built and has no name yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -240,12 +280,21 @@ pub(crate) struct PendingFolder {
 
 impl PendingFolder {
     /// # Errors
-    /// [`Code::Exists`] when `target` exists and is not an empty folder; [`Code::OutputIo`].
+    /// [`Code::Exists`] when `target` is a folder that is not empty; [`Code::OutputPath`] when it
+    /// is no folder or has no name; [`Code::OutputIo`].
     pub(crate) fn create(target: &Path) -> Result<Self> {
         let shown = escape(&target.to_string_lossy());
+        if target.file_name().is_none() {
+            let why = "the output path names no folder";
+            return Err(Error::new(Code::OutputPath, why).within(&shown));
+        }
         if target.symlink_metadata().is_ok() {
-            let empty = fs::read_dir(target).is_ok_and(|mut d| d.next().is_none());
-            if !empty {
+            let folder = target.symlink_metadata().is_ok_and(|m| m.is_dir());
+            if !folder {
+                let why = "the output path is a file, link or device";
+                return Err(Error::new(Code::OutputPath, why).within(&shown));
+            }
+            if !fs::read_dir(target).is_ok_and(|mut d| d.next().is_none()) {
                 return Err(Error::new(Code::Exists, "the output folder exists and is not empty")
                     .within(&shown)
                     .hint("choose a folder that does not exist yet"));

@@ -18,7 +18,7 @@ use mip_signing::{Anchors, Signer, Trust, Verdict, check_signer, verify_detached
 use crate::input::{Input, Opened};
 use crate::inspection::Warning;
 use crate::metadata::compare_versions;
-use crate::output::{Output, Pending, PendingFolder, Target};
+use crate::output::{Output, Pending, PendingFolder, Target, apart};
 use crate::report::{
     EntryReport, Extraction, Level, ListedEntry, Listing, Problem, REPORT_VERSION, SignReport,
     SignerReport, Verification,
@@ -403,7 +403,8 @@ pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<
         SignHow::Sign(s) => Some(s.as_ref()),
         SignHow::Remove => None,
     };
-    let warnings = match signer {
+    apart(input.as_path(), output)?;
+    let mut warnings = match signer {
         Some(s) => signer_warnings(s)?,
         None => Vec::new(),
     };
@@ -416,6 +417,11 @@ pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<
         (None, Target::Sink(sink)) => sink.clone(),
         (None, _) => return Err(Error::new(Code::Usage, "no output")),
     };
+    // What `verify` would refuse for its manifest is not signed.
+    let readable = Archive::open(source.clone(), job)
+        .and_then(|a| a.verify_index_only(|_, _| Ok(()), job))
+        .and_then(|(a, ())| manifest_agrees(&a, job));
+    readable.map_err(place)?;
     let written = match signer {
         Some(s) => {
             let mut make = |index: &[u8]| mip_signing::sign_detached(s, index);
@@ -428,7 +434,7 @@ pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<
     let signed_by = self_check(out, signer, VerifyDepth::Blocks, job)?;
     let output_path = match (&output.target, pending) {
         (Target::File(path), Some(p)) => {
-            p.publish()?;
+            warnings.extend(p.publish()?.map(|w| Warning::new("W_DURABILITY", w)));
             Some(path.to_string_lossy().into_owned())
         }
         _ => None,
@@ -479,9 +485,12 @@ pub(crate) fn self_check(
     };
     let archive = Archive::open(source, job).map_err(|e| fault(&e.to_string()))?;
     let (_, verdict) =
-        archive.verify_with(check, &VerifyOptions::default().depth(depth), job).map_err(|e| {
-            if e.kind() == mip_base::Kind::Cancelled { e } else { fault(&e.to_string()) }
-        })?;
+        archive
+            .verify_with(check, &VerifyOptions::default().depth(depth), job)
+            .and_then(|(a, verdict)| manifest_agrees(&a, job).map(|()| (a, verdict)))
+            .map_err(|e| {
+                if e.kind() == mip_base::Kind::Cancelled { e } else { fault(&e.to_string()) }
+            })?;
     match verdict {
         Some(v) if !v.trust.is_trusted() => Err(fault("the signer's certificate does not verify")),
         v => Ok(v.map(|v| SignerReport::of(&v.signer))),

@@ -43,6 +43,10 @@ fn check(what: &str, value: &str, strict: bool) -> Result<()> {
     if value.len() > MAX_BYTES {
         return bad("is longer than 255 bytes");
     }
+    // XML 1.0 has no way to write these two, and the manifest is XML.
+    if value.contains(['\u{FFFE}', '\u{FFFF}']) {
+        return bad("holds a character that is none");
+    }
     // What `escape` changes, apart from the backslash, is what cannot be seen.
     if value.chars().any(|c| c != '\\' && escape(c.encode_utf8(&mut [0; 4])).len() != c.len_utf8())
     {

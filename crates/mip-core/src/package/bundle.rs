@@ -10,7 +10,7 @@ use mip_base::{CONTAINER_STEP, EntryKind, EntryPath, Error, Job, Result, Source,
 use mip_bom::Bom;
 
 use super::distribution::Distribution;
-use super::flat::FlatPackage;
+use super::flat::{FlatPackage, MAX_COMPONENTS};
 use super::look::{
     Around, Look, PackageFindings, app_folders, listed_bytes, restart_action, severest, wanted,
 };
@@ -275,6 +275,17 @@ impl Folder<'_> {
         }
         for child in children {
             self.job.check()?;
+            let have = len64(look.out.installer.components.len());
+            if have >= MAX_COMPONENTS {
+                let what = "component packages";
+                let one_more = have.saturating_add(1);
+                return Err(Error::limit(
+                    mip_base::Code::LimitEntries,
+                    what,
+                    MAX_COMPONENTS,
+                    one_more,
+                ));
+            }
             match child {
                 Child::Folder(path) => {
                     let inner = Folder {

@@ -274,7 +274,7 @@ impl FlatPackage {
 }
 
 /// Component packages of one package.
-const MAX_COMPONENTS: u64 = 2000;
+pub(super) const MAX_COMPONENTS: u64 = 2000;
 
 /// Bundles that the component packages of one package may list.
 const MAX_BUNDLES: u64 = 50_000;

@@ -10,10 +10,9 @@ use mip_bom::{Bom, BomPath};
 use super::distribution::PkgRef;
 use super::flat::{Component, FlatPackage};
 use super::payload::{
-    Archive, MAX_APPS, PayloadApp, PayloadScan, Wanted, app_root, is_fatal, is_nested, scan,
-    scripts,
+    Archive, PayloadApp, PayloadScan, Wanted, app_root, is_fatal, is_nested, scan, scripts,
 };
-use crate::app::has_extension;
+use crate::app::{MAX_APPS, has_extension};
 use crate::inspection::{
     AppInfo, BundleInfo, Candidate, ComponentInfo, Fact, IconInfo, InstallerInfo, InstallerKind,
     PayloadState, RestartAction, ScriptInfo, Warning,

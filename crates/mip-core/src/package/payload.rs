@@ -7,7 +7,7 @@ use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 use mip_codec::{Compression, aa, decoder, sniff};
 use mip_cpio::CpioReader;
 
-use crate::app::{self, AppFacts, BUNDLES, PROGRAM_HEAD, has_extension};
+use crate::app::{self, AppFacts, BUNDLES, MAX_APPS, PROGRAM_HEAD, has_extension};
 use crate::inspection::ScriptInfo;
 use crate::plist;
 
@@ -35,14 +35,10 @@ impl PayloadScan {
     }
 }
 
-/// Apps of one payload that are looked at.
-pub(super) const MAX_APPS: usize = 1000;
 /// Largest icon file that is taken out of a payload.
 const MAX_ICON: u64 = 4 << 20;
 /// Apps whose icon is taken out of one payload.
 const MAX_ICONS: usize = 4;
-/// Bytes of text that one `Info.plist` may give.
-const MAX_TEXT: u64 = 16 << 10;
 /// Programs of which the head is kept because their `Info.plist` was not seen yet.
 const MAX_EARLY: usize = 64;
 /// Script files that are listed.
@@ -263,7 +259,7 @@ impl Scan<'_> {
             found.trouble = Some(Error::limit(Code::Limit, "plist-bytes", limit, size));
         } else {
             let data = archive.data(limit)?;
-            match plist::read(&data, job).and_then(|v| app::facts(&v)).and_then(bounded) {
+            match plist::read(&data, job).and_then(|v| app::facts(&v)) {
                 Ok(facts) => found.facts = facts,
                 Err(e) if is_fatal(&e) => return Err(e),
                 Err(e) => found.trouble = Some(e),
@@ -301,34 +297,6 @@ impl Scan<'_> {
             self.pending.insert(path, (app, part));
         }
     }
-}
-
-/// Refuses texts that no app has: they are kept for every app.
-fn bounded(facts: AppFacts) -> Result<AppFacts> {
-    let f = &facts;
-    let texts = [
-        &f.bundle_id,
-        &f.name,
-        &f.display_name,
-        &f.short_version,
-        &f.version,
-        &f.executable,
-        &f.package_type,
-        &f.min_os,
-        &f.max_os,
-        &f.category,
-        &f.copyright,
-        &f.icon_file,
-        &f.icon_name,
-        &f.other_platform,
-    ];
-    let by_arch = f.min_os_by_arch.iter().flat_map(|(a, v)| [a, v]);
-    let all = texts.into_iter().flatten().chain(by_arch);
-    let sum = all.fold(0u64, |sum, t| sum.saturating_add(len64(t.len())));
-    if sum > MAX_TEXT {
-        return Err(Error::limit(Code::Limit, "text of an Info.plist", MAX_TEXT, sum));
-    }
-    Ok(facts)
 }
 
 /// Whether a main app's program could be at `path`.

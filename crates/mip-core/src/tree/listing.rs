@@ -217,7 +217,8 @@ impl Builder {
         let mut sorted: Vec<usize> = (0..self.entries.len()).collect();
         {
             let path = |i: usize| self.entries.get(i).map_or("", |e| e.path.as_str());
-            sorted.sort_by(|&a, &b| order(path(a), path(b)));
+            // In place; entries of one name stay in the order of the source.
+            sorted.sort_unstable_by(|&a, &b| order(path(a), path(b)).then(a.cmp(&b)));
         }
         self.check_neighbours(&mut sorted)?;
         self.check_collisions(&sorted)?;
@@ -265,13 +266,15 @@ impl Builder {
         let limit = self.job.limits().entries;
         // Keyed at random, so that nobody can prepare paths whose hashes are equal.
         let hasher = RandomState::new();
-        let mut keys: Vec<(u64, usize, usize)> = Vec::with_capacity(sorted.len());
+        // Hash, entry, end of the folder in its path: small, as there may be a million.
+        let mut keys: Vec<(u64, u32, u32)> = Vec::with_capacity(sorted.len());
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut before = "";
         for &i in sorted {
             let path = self.entries.get(i).map_or("", |e| e.path.as_str());
             for end in new_folders(before, path) {
                 let folded = fold(path.get(..end).unwrap_or(path));
-                keys.push((hasher.hash_one(folded), i, end));
+                keys.push((hasher.hash_one(folded), small(i), small(end)));
             }
             if len64(keys.len()) > limit {
                 return Err(Error::limit(Code::LimitEntries, "entries", limit, len64(keys.len())));
@@ -279,8 +282,10 @@ impl Builder {
             before = path;
         }
         keys.sort_unstable();
-        let text = |k: &(u64, usize, usize)| {
-            self.entries.get(k.1).and_then(|e| e.path.as_str().get(..k.2)).unwrap_or("")
+        let large = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let text = |k: &(u64, u32, u32)| {
+            let entry = self.entries.get(large(k.1));
+            entry.and_then(|e| e.path.as_str().get(..large(k.2))).unwrap_or("")
         };
         // The same pair is named each time, whatever the keys of the hash.
         let clash = keys

@@ -8,6 +8,8 @@ mod reader;
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mip_base::{
     Code, EntryKind, EntryPath, Error, Job, Result, Section, Source, escape, escape_bytes, len64,
@@ -17,6 +19,7 @@ use mip_codec::Compression;
 use self::reader::{Member, TarReader};
 use super::listing::{Builder, Listing};
 use super::{Tree, TreeEntry, Visit, read_all, read_head};
+use crate::input::spool;
 
 /// A tar file.
 #[derive(Debug)]
@@ -27,6 +30,12 @@ pub struct TarTree {
     /// Where each entry's data starts in the decoded tar.
     offsets: Vec<u64>,
     kept: BTreeMap<usize, Kept>,
+    /// Bytes of the decoded tar.
+    decoded: u64,
+    /// Bytes decoded for files that were asked for one by one.
+    again: AtomicU64,
+    /// The decoded tar, once that was too much.
+    copy: OnceLock<Section>,
 }
 
 /// What the first pass kept of a file.
@@ -38,6 +47,10 @@ enum Kept {
 
 /// Most bytes that the first pass keeps of all files together.
 const KEEP: u64 = 16 << 20;
+/// A compressed tar is decoded anew for a file that was not kept, until that comes to this many
+/// bytes and twice the tar; then one copy is made. Else a tar of many small packages would take
+/// the square of its size.
+const AGAIN: u64 = 64 << 20;
 /// Bytes kept of a program: the header that names its architectures.
 const HEAD: usize = 4096;
 
@@ -80,7 +93,8 @@ impl TarTree {
         for index in links {
             check_hard_link(&listing, index)?;
         }
-        Ok(Self { file, compression, listing, offsets, kept })
+        let (again, copy) = (AtomicU64::new(0), OnceLock::new());
+        Ok(Self { file, compression, listing, offsets, kept, decoded: input.at(), again, copy })
     }
 
     /// Decodes up to entry `index` and hands its data over.
@@ -99,6 +113,10 @@ impl TarTree {
             return use_data(&mut section.reader(), entry);
         }
         let offset = self.offsets.get(index).copied().ok_or_else(no_entry)?;
+        if let Some(copy) = self.copy(offset.saturating_add(entry.size), job)? {
+            let section = copy.slice(offset, entry.size).ok_or_else(changed)?;
+            return use_data(&mut section.reader(), entry);
+        }
         let mut input = start(&self.file, self.compression, job)?;
         while let Some(member) = input.next_member()? {
             if member.data == offset {
@@ -106,6 +124,23 @@ impl TarTree {
             }
         }
         Err(changed())
+    }
+}
+
+impl TarTree {
+    /// The decoded tar as a copy, where decoding up to `end` once more would be too much.
+    fn copy(&self, end: u64, job: &Job) -> Result<Option<&Section>> {
+        let used = self.again.fetch_add(end, Ordering::Relaxed).saturating_add(end);
+        if self.copy.get().is_none() && used > self.decoded.saturating_mul(2).saturating_add(AGAIN)
+        {
+            let raw = std::io::BufReader::with_capacity(1 << 18, self.file.reader());
+            let mut all = mip_codec::decoder(self.compression, Box::new(raw), job)?;
+            let limit = job.limits().expanded_bytes;
+            let copy = spool(&mut all, Some(self.decoded), limit, job)?;
+            // Another thread may have been first: both copies are the same.
+            let _ = self.copy.set(Section::whole(copy));
+        }
+        Ok(self.copy.get())
     }
 }
 

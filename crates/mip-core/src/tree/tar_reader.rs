@@ -60,6 +60,11 @@ impl<R: Read> TarReader<R> {
         Self { input, at: 0, left: 0, padding: 0, attributes: 0, job: job.clone(), since_check: 0 }
     }
 
+    /// Bytes of the stream that were read.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
     /// Extended attributes seen, which are not kept.
     pub(super) fn attributes(&self) -> u64 {
         self.attributes

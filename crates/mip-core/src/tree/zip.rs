@@ -75,7 +75,8 @@ impl ZipTree {
         let file = Section::whole(source);
         let directory = find_directory(&file, job)?;
         let (builder, mut stored, links) = read_directory(&file, &directory, job)?;
-        check_overlap(&mut stored.ranges, directory.offset, job)?;
+        // The ranges are not needed any more when the table is sorted: that is the most memory.
+        check_overlap(std::mem::take(&mut stored.ranges), directory.offset, job)?;
         let mut tree =
             Self { file, listing: builder.finish()?, stored: stored.kept, job: job.clone() };
         tree.guess_programs(job)?;
@@ -477,7 +478,7 @@ impl Record {
 
 /// No entry may lie over another or over the central directory: that is how bombs are built
 /// (Fifield, "A better zip bomb"), and how two readers are shown two trees.
-fn check_overlap(ranges: &mut [(u64, u64)], directory: u64, job: &Job) -> Result<()> {
+fn check_overlap(mut ranges: Vec<(u64, u64)>, directory: u64, job: &Job) -> Result<()> {
     job.check()?;
     ranges.sort_unstable();
     let ends = ranges.iter().skip(1).map(|r| r.0).chain(Some(directory));
