@@ -141,7 +141,8 @@ fn data(raw: RawData, notes: &mut Notes) -> Result<XarData> {
     match (&raw.archived, &raw.extracted) {
         // Nothing would tell damaged bytes from good ones.
         (None, None) if length > 0 => {
-            return Err(Error::new(Code::XarChecksum, "has data without any checksum"));
+            return Err(Error::new(Code::XarChecksum, "has data without any checksum")
+                .hint("nothing shows that the bytes are whole: build the package again with file checksums"));
         }
         (None, _) | (_, None) if length > 0 => notes.add("data with one checksum instead of two"),
         _ => {}
