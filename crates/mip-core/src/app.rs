@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 
-pub(crate) use self::macho::{HEAD as PROGRAM_HEAD, architectures, is_program};
+pub(crate) use self::macho::{HEAD as PROGRAM_HEAD, RUNS_HEAD, architectures, is_program, runs};
 use crate::plist::{self, Value};
 use crate::tree::Tree;
 
@@ -14,6 +14,8 @@ use crate::tree::Tree;
 pub(crate) const MAX_APPS: usize = 1000;
 /// App bundles that a tree may hold. They are listed before any is looked at.
 const MAX_FOUND: u64 = 20_000;
+/// What to do about a bound that no option changes.
+pub(crate) const FIXED: &str = "this bound is fixed: convert the parts one by one";
 /// Bytes of text that one `Info.plist` may give.
 const MAX_TEXT: u64 = 16 << 10;
 
@@ -124,7 +126,9 @@ pub fn find_apps(tree: &dyn Tree, container: &str, job: &Job) -> Result<Vec<AppB
         }
         let count = len64(seen.len());
         if count > MAX_FOUND {
-            return Err(Error::limit(Code::LimitEntries, "app bundles", MAX_FOUND, count));
+            return Err(
+                Error::limit(Code::LimitEntries, "app bundles", MAX_FOUND, count).hint(FIXED)
+            );
         }
     }
     for path in seen {

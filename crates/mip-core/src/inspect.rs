@@ -294,7 +294,8 @@ fn candidates(tree: &dyn Tree, name: &str, job: &Job) -> Result<(Vec<Candidate>,
                     "packages in one input",
                     MAX_INSTALLERS,
                     count,
-                ));
+                )
+                .hint(app::FIXED));
             }
         }
     }
@@ -418,17 +419,15 @@ fn examine_several(
 ) -> Result<Examined> {
     // An app that is named by its identifier is a choice too.
     if let (Some(wanted), None) = (&options.primary_app, &options.select) {
-        let mut hit = None;
-        for candidate in all {
-            if let Candidate::App(bundle) = candidate
-                && app::read_facts(tree.as_ref(), bundle, job)
-                    .is_ok_and(|f| f.bundle_id.as_ref() == Some(wanted))
-            {
-                hit = Some(bundle.path().to_owned());
-            }
-        }
-        if hit.is_some() {
-            let options = InspectOptions { select: hit, ..options.clone() };
+        let named = |c: &&Candidate| match c {
+            Candidate::App(bundle) => app::read_facts(tree.as_ref(), bundle, job)
+                .is_ok_and(|f| f.bundle_id.as_ref() == Some(wanted)),
+            _ => false,
+        };
+        // Two apps of one identifier are still two.
+        if let [one] = all.iter().filter(named).collect::<Vec<_>>().as_slice() {
+            let select = Some(one.path().to_owned());
+            let options = InspectOptions { select, ..options.clone() };
             return examine_tree(place, tree.clone(), info, &options, job);
         }
     }

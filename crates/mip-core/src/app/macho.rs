@@ -14,6 +14,15 @@ pub(crate) fn is_program(head: &[u8]) -> bool {
     !architectures(head).is_empty()
 }
 
+/// Bytes that [`runs`] looks at: a Mach-O header with a list of architectures.
+pub(crate) const RUNS_HEAD: usize = 256;
+
+/// Whether a file that starts like this is meant to be executed: what a source without
+/// permission bits still tells.
+pub(crate) fn runs(head: &[u8]) -> bool {
+    head.starts_with(b"#!") || is_program(head)
+}
+
 /// The names of the architectures, in the order of the file; empty when it is not Mach-O.
 pub(crate) fn architectures(head: &[u8]) -> Vec<String> {
     let Some(magic) = be_u32(head, 0) else { return Vec::new() };

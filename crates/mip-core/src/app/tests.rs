@@ -165,7 +165,9 @@ fn f08_keys_of_the_wrong_type() {
     assert_eq!(e.code(), Code::Plist);
     assert!(e.to_string().ends_with("CFBundleIdentifier is an array, not a string"), "{e}");
     assert_eq!(facts_of("<plist><array/></plist>").unwrap_err().code(), Code::Plist);
-    let f = facts_of(&p("<key>NSHumanReadableCopyright</key><array/><key>CFBundleName</key><string>A</string>"));
+    let f = facts_of(&p(
+        "<key>NSHumanReadableCopyright</key><array/><key>CFBundleName</key><string>A</string>",
+    ));
     let f = f.unwrap();
     assert_eq!((f.copyright, f.name.as_deref()), (None, Some("A")));
     let f = facts_of(&p(

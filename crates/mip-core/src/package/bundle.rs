@@ -284,7 +284,8 @@ impl Folder<'_> {
                     what,
                     MAX_COMPONENTS,
                     one_more,
-                ));
+                )
+                .hint(crate::app::FIXED));
             }
             match child {
                 Child::Folder(path) => {

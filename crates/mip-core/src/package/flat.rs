@@ -14,7 +14,7 @@ use super::distribution::Distribution;
 use super::package_info::PackageInfo;
 use super::payload::is_fatal;
 use super::strings;
-use crate::app::has_extension;
+use crate::app::{FIXED, has_extension};
 use crate::inspection::{InstallerKind, Warning};
 
 /// An open flat package: its tables are read, its payloads are not.
@@ -51,7 +51,7 @@ struct Kept {
 fn add(what: &str, count: &mut u64, more: u64, limit: u64) -> Result<()> {
     *count = count.saturating_add(more);
     if *count > limit {
-        return Err(Error::limit(Code::LimitEntries, what, limit, *count));
+        return Err(Error::limit(Code::LimitEntries, what, limit, *count).hint(FIXED));
     }
     Ok(())
 }

@@ -3,13 +3,14 @@
 //! before the file's stamp is compared.
 
 use std::fs::{File, FileType, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mip_base::{EntryKind, EntryPath};
 
 use super::Found;
+use crate::app::{RUNS_HEAD, runs};
 
 /// What must not change: size, modification and creation time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,17 @@ impl Root {
     }
 
     pub(super) fn stat(&self, path: &EntryPath) -> io::Result<Found> {
-        Ok(found(&std::fs::symlink_metadata(self.join(Some(path))?)?))
+        let at = self.join(Some(path))?;
+        let mut found = found(&std::fs::symlink_metadata(&at)?);
+        if found.kind == Some(EntryKind::File) {
+            // No permission bits here: what starts like a program was executable.
+            let mut head = Vec::new();
+            File::open(&at)?.take(mip_base::bytes::len64(RUNS_HEAD)).read_to_end(&mut head)?;
+            if runs(&head) {
+                found.mode = 0o755;
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn read_link(&self, path: &EntryPath) -> io::Result<Vec<u8>> {
@@ -110,7 +121,6 @@ fn kind(t: FileType) -> Option<EntryKind> {
 fn found(m: &Metadata) -> Found {
     let modified = m.modified().ok();
     let mtime = modified.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_secs());
-    // No permission bits here: a converter on Windows cannot know what was executable.
     let mode = if m.is_dir() { 0o755 } else { 0o644 };
     let stamp = Stamp { size: m.len(), modified, created: m.created().ok() };
     Found { kind: kind(m.file_type()), mode, size: m.len(), mtime, stamp }

@@ -14,7 +14,7 @@ use mip_base::{escape_bytes, read_full_at};
 
 use super::listing::{Builder, Listing};
 use super::{Tree, TreeEntry, Visit, read_all, read_head};
-use crate::app::is_program;
+use crate::app::{RUNS_HEAD, runs};
 
 /// A zip file.
 #[derive(Debug)]
@@ -36,14 +36,6 @@ struct Stored {
     descriptor: bool,
     /// The attributes hold Unix permission bits.
     has_mode: bool,
-}
-
-/// Bytes that tell a program: a Mach-O header with a list of architectures.
-const PROGRAM_HEAD: usize = 256;
-
-/// Whether a file that starts like this is meant to be executed.
-fn runs(head: &[u8]) -> bool {
-    head.starts_with(b"#!") || is_program(head)
 }
 
 /// Where the central directory is.
@@ -108,7 +100,7 @@ impl ZipTree {
                 continue;
             }
             job.check()?;
-            if self.head(index, PROGRAM_HEAD, job).is_ok_and(|h| runs(&h)) {
+            if self.head(index, RUNS_HEAD, job).is_ok_and(|h| runs(&h)) {
                 programs.push(index);
             }
         }
