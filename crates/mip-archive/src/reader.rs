@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use mip_base::{Code, Error, Job, Limits, Result, Section, Source, len64, read_full_at};
 
-use crate::hash::sha256;
+use crate::hash::{Content, sha256};
 use crate::index::ambiguous;
 use crate::layout::{Layout, own_header_len};
 use crate::profile::{BLOCK, INDEX, SIGNATURE, TAIL};
 use crate::records::{CENTRAL_FIXED, last_record, parse_tail};
-use crate::verify::{VerifyOptions, hash_body};
+use crate::verify::{VerifyOptions, check_content, hash_body};
 use crate::{Digest, Index, IndexEntry};
 
 /// Nothing has been checked: index and signature were found, and that is all.
@@ -272,6 +272,8 @@ impl<S: Checked> Archive<S> {
             job: job.clone(),
             at: entry.offset,
             end: entry.offset.saturating_add(entry.size),
+            entry: entry.clone(),
+            content: None,
             block: Vec::new(),
             block_number: None,
         })
@@ -330,8 +332,22 @@ pub struct EntryReader {
     job: Job,
     at: u64,
     end: u64,
+    entry: IndexEntry,
+    /// What was handed out, where that is to be compared at the end.
+    content: Option<Content>,
     block: Vec<u8>,
     block_number: Option<u64>,
+}
+
+impl EntryReader {
+    /// Also compares the whole entry, when its end is read, with the SHA-256 and CRC-32 that the
+    /// index states of it. They are the signer's word: for an archive whose signer nobody
+    /// vouches for. To be called before anything is read.
+    #[must_use]
+    pub fn check_content(mut self) -> Self {
+        self.content = Some(Content::new());
+        self
+    }
 }
 
 impl fmt::Debug for EntryReader {
@@ -342,7 +358,13 @@ impl fmt::Debug for EntryReader {
 
 impl Read for EntryReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.at >= self.end || buf.is_empty() {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.at >= self.end {
+            if let Some(content) = self.content.take() {
+                check_content(content, &self.entry)?;
+            }
             return Ok(0);
         }
         let number = self.at / BLOCK;
@@ -358,6 +380,9 @@ impl Read for EntryReader {
         bytes = bytes.get(..left).unwrap_or(bytes);
         let n = bytes.read(buf)?;
         self.at = self.at.saturating_add(len64(n));
+        if let Some(content) = &mut self.content {
+            content.update(buf.get(..n).unwrap_or(&[]));
+        }
         Ok(n)
     }
 }

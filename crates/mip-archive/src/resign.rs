@@ -7,6 +7,7 @@ use mip_base::{Event, Job, Phase, Result, Source, WriteAt, len64};
 use crate::hash::sha256;
 use crate::profile::BLOCK;
 use crate::reader::read_block;
+use crate::verify::Contents;
 use crate::writer::{Sign, require_empty, write_at, write_end};
 use crate::{Archive, Written};
 
@@ -14,8 +15,10 @@ use crate::{Archive, Written};
 /// the signature that `sign` makes over the index (`None`: without one). The old signature is
 /// not looked at.
 ///
-/// Nobody signs what they have not seen: headers, directory and every block are checked against
-/// the index on the way, as [`Archive::verify`] does.
+/// Nobody signs what they have not seen: headers, directory, every block and the content of every
+/// entry are checked against the index on the way, at the depth
+/// [`VerifyDepth::Full`](crate::VerifyDepth::Full): the index may be a stranger's, and the new
+/// signature vouches for all that it says.
 ///
 /// # Errors
 /// Those of [`Archive::open`], [`Archive::verify`], `sign` and of writing.
@@ -31,9 +34,11 @@ pub fn resign(
     let index = archive.index();
     job.report(Event::Started { phase: Phase::Pack, total: Some(index.body) });
     let mut block = Vec::new();
+    let mut contents = Contents::new(index);
     for number in 0..index.body.div_ceil(BLOCK) {
         job.check()?;
         read_block(&source, index, number, &mut block)?;
+        contents.update(&block)?;
         write_at(&*out, number.saturating_mul(BLOCK), &block)?;
         job.report(Event::Advanced { phase: Phase::Pack, bytes: len64(block.len()) });
     }

@@ -123,7 +123,7 @@ fn hash_blocks(source: &Source, index: &Index, threads: usize, job: &Job) -> Res
 fn hash_all(source: &Source, index: &Index, job: &Job) -> Result<()> {
     let mut next = 0u64;
     let mut number = 0u64;
-    let mut contents = Contents { entries: &index.entries, at: 0, open: None };
+    let mut contents = Contents::new(index);
     pump(
         |buffer| {
             job.check()?;
@@ -144,15 +144,20 @@ fn hash_all(source: &Source, index: &Index, job: &Job) -> Result<()> {
 }
 
 /// The content of the entries, out of the body as it goes by.
-struct Contents<'a> {
+pub(crate) struct Contents<'a> {
     /// Those that are not complete.
     entries: &'a [IndexEntry],
     at: u64,
     open: Option<Content>,
 }
 
-impl Contents<'_> {
-    fn update(&mut self, bytes: &[u8]) -> Result<()> {
+impl<'a> Contents<'a> {
+    pub(crate) fn new(index: &'a Index) -> Self {
+        Self { entries: &index.entries, at: 0, open: None }
+    }
+
+    /// Takes the next bytes of the body; an entry that they complete is compared.
+    pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.at.saturating_add(len64(bytes.len()));
         while let [entry, rest @ ..] = self.entries {
             let to = entry.offset.saturating_add(entry.size);
@@ -165,18 +170,21 @@ impl Contents<'_> {
             if to > end {
                 break;
             }
-            let (size, sha256, crc32) = self.open.take().unwrap_or_else(Content::new).finish();
-            if (size, sha256, crc32) != (entry.size, entry.sha256, entry.crc32) {
-                let text = "the content is not what the index says of the entry";
-                return Err(Error::new(Code::MipTampered, text)
-                    .at(entry.offset)
-                    .within(&entry.path));
-            }
+            check_content(self.open.take().unwrap_or_else(Content::new), entry)?;
             self.entries = rest;
         }
         self.at = end;
         Ok(())
     }
+}
+
+/// Compares what was read of an entry with what the index says of it.
+pub(crate) fn check_content(content: Content, entry: &IndexEntry) -> Result<()> {
+    if content.finish() == (entry.size, entry.sha256, entry.crc32) {
+        return Ok(());
+    }
+    let text = "the content is not what the index says of the entry";
+    Err(Error::new(Code::MipTampered, text).at(entry.offset).within(&entry.path))
 }
 
 fn position(at: u64) -> usize {

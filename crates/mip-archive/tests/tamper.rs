@@ -389,6 +389,53 @@ fn resign_refuses_what_it_cannot_vouch_for() {
     assert_eq!(e.path().as_deref(), Some("payload/Größe 大.pkg"));
 }
 
+/// An archive without a signature whose index states another SHA-256 of its payload, in every
+/// other respect as it should be.
+fn with_a_wrong_digest() -> Vec<u8> {
+    let (mut bytes, _) = write(&vector_entries(), false);
+    let old = open(bytes.clone()).unwrap().index_bytes().to_vec();
+    let mut index = Index::decode(&old, Job::default().limits()).unwrap();
+    index.entries.last_mut().unwrap().sha256 = [7; 32];
+    let new = index.encode().unwrap();
+    let at = index.body as usize + 48;
+    bytes[at..at + old.len()].copy_from_slice(&new);
+    let crc = crc32(&new).to_le_bytes();
+    bytes[at - 48 + 14..at - 48 + 18].copy_from_slice(&crc);
+    let record = bytes.windows(18).rposition(|w| w == b"META-MIP/index.bin").unwrap() - 46;
+    bytes[record + 16..record + 20].copy_from_slice(&crc);
+    bytes
+}
+
+#[test]
+fn nobody_is_made_to_sign_a_digest_that_is_wrong() {
+    let lie = with_a_wrong_digest();
+    // The blocks alone do not show it.
+    let job = Job::default();
+    let (archive, ()) = open(lie.clone()).unwrap().verify(|_, _| Ok(()), 1, &job).unwrap();
+    let mut asked = 0;
+    let mut sign = |index: &[u8]| {
+        asked += 1;
+        common::sign(index)
+    };
+    let out = Arc::new(MemoryFile::new());
+    let e = resign(Arc::new(lie), out, Some(&mut sign), &job).unwrap_err();
+    assert_eq!(e.code(), Code::MipTampered);
+    assert_eq!(e.path().as_deref(), Some("payload/Größe 大.pkg"));
+    assert_eq!(asked, 0, "the key was used");
+
+    // Nor is it handed out by a reader that was told to compare.
+    let read = |entry, compare: bool| {
+        let reader = archive.entry_reader(entry, &job).unwrap();
+        let mut reader = if compare { reader.check_content() } else { reader };
+        std::io::Read::read_to_end(&mut reader, &mut Vec::new())
+    };
+    let (first, last) = (&archive.entries()[0], archive.entries().last().unwrap());
+    assert_eq!(read(first, true).unwrap() as u64, first.size);
+    assert_eq!(read(last, false).unwrap() as u64, last.size);
+    let e = Error::from_io(Code::InputIo, "reading", read(last, true).unwrap_err());
+    assert_eq!(e.code(), Code::MipTampered);
+}
+
 #[test]
 fn an_unsigned_archive_is_what_the_check_says_it_is() {
     let (bytes, _) = write(&vector_entries(), false);
