@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mip_archive::profile::keys;
 use mip_archive::{
-    Archive, Checked, EntryRole, IndexEntry, IndexVerified, Product, VerifyDepth, VerifyOptions,
-    profile,
+    Archive, Checked, EntryReader, EntryRole, IndexEntry, IndexVerified, Product, VerifyDepth,
+    VerifyOptions, profile,
 };
 use mip_base::{Code, Error, Event, Job, Phase, Result, Source, escape, hex, len64, read_some};
 use mip_signing::{Anchors, Signer, Trust, Verdict, check_signer, verify_detached};
@@ -58,7 +58,20 @@ impl VerifyPolicy {
         threads(self.threads)
     }
 
+    /// A lowest version that is empty or no number at all would be met by every archive.
+    fn usable(&self) -> Result<()> {
+        let Some(min) = &self.min_version else { return Ok(()) };
+        let text = min.trim();
+        let number = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        if number.starts_with(|c: char| c.is_ascii_digit()) {
+            return Ok(());
+        }
+        let text = format!("the lowest version \"{}\" is not a version", escape(min));
+        Err(Error::new(Code::Usage, text).hint("give numbers with dots, such as 1.2.3"))
+    }
+
     fn check(&self, cms: Option<&[u8]>, index: &[u8], job: &Job) -> Result<Option<Verdict>> {
+        self.usable()?;
         let at = self.at.unwrap_or_else(now);
         cms.map(|cms| verify_detached(cms, index, &self.anchors, at, job.limits())).transpose()
     }
@@ -103,12 +116,13 @@ pub fn verify(input: &Input, policy: &VerifyPolicy, job: &Job) -> Result<Verific
 fn verified(source: Source, policy: &VerifyPolicy, job: &Job) -> Result<Verification> {
     let bytes = source.size();
     let archive = Archive::open(source, job)?;
-    let check = |index: &[u8], cms: Option<&[u8]>| policy.check(cms, index, job);
-    // Where nobody signed, nobody vouches for the digests of the entries either.
-    let depth = if archive.signature().is_some() { VerifyDepth::Blocks } else { VerifyDepth::Full };
+    let verdict = policy.check(archive.signature(), archive.index_bytes(), job)?;
+    // Where nobody who is trusted signed, nobody vouches for the digests of the entries either.
+    let trusted = verdict.as_ref().is_some_and(|v| v.trust.is_trusted());
+    let depth = if trusted { VerifyDepth::Blocks } else { VerifyDepth::Full };
     let mut how = VerifyOptions::default().depth(depth);
     how.threads = policy.threads();
-    let (archive, verdict) = archive.verify_with(check, &how, job)?;
+    let (archive, verdict) = archive.verify_with(|_, _| Ok(verdict), &how, job)?;
     let index = archive.index();
     manifest_agrees(&archive, job)?;
     let (level, problem) = judge(policy, &index.product, verdict.as_ref());
@@ -233,7 +247,8 @@ pub fn list(input: &Input, job: &Job) -> Result<Listing> {
 pub enum Access {
     /// Only when the archive meets this policy.
     Verified(VerifyPolicy),
-    /// Whoever made it and whatever it holds: the digests are checked, the signature is not.
+    /// Whoever made it and whatever it holds: the digests of blocks and of entries that are
+    /// handed out are checked, the signature is not.
     Unverified,
 }
 
@@ -260,7 +275,7 @@ pub fn extract(
         total: Some(chosen.iter().fold(0, |n, e| n.saturating_add(e.size))),
     });
     for entry in &chosen {
-        let mut data = archive.entry_reader(entry, job).map_err(place)?;
+        let mut data = content(&archive, entry, access, job).map_err(place)?;
         write_entry(folder.path(), entry, &mut data, job).map_err(place)?;
     }
     job.report(Event::Finished { phase: Phase::Extract });
@@ -288,11 +303,27 @@ fn checked(
     let check = |index: &[u8], cms: Option<&[u8]>| policy.check(cms, index, job);
     let (archive, verdict) = archive.verify_index_only(check, job)?;
     match judge(policy, &archive.index().product, verdict.as_ref()) {
-        (level, None) => Ok((archive, Some(level))),
+        // What `verify` refuses is not unpacked either.
+        (level, None) => manifest_agrees(&archive, job).map(|()| (archive, Some(level))),
         (_, Some(problem)) => Err(problem
             .error()
             .hint("name the authority that you trust with --anchor, or say --unverified")),
     }
+}
+
+/// Every block is checked before bytes of it come out. Where no trusted signer vouches for the
+/// digest of the entry, that is compared too, at its end.
+fn content(
+    archive: &Archive<IndexVerified>,
+    entry: &IndexEntry,
+    access: &Access,
+    job: &Job,
+) -> Result<EntryReader> {
+    let reader = archive.entry_reader(entry, job)?;
+    Ok(match access {
+        Access::Verified(_) => reader,
+        Access::Unverified => reader.check_content(),
+    })
 }
 
 fn choose<'a>(entries: &'a [IndexEntry], only: &[String]) -> Result<Vec<&'a IndexEntry>> {
@@ -346,8 +377,9 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write, job: &Job) -> Result<()> {
 }
 
 /// Hands out one entry. Under [`Access::Verified`] the signature, the whole structure and the
-/// blocks that hold this entry are checked before the first byte is written; the rest of the
-/// archive is not read.
+/// manifest are checked before the first byte is written, and each block of the entry (1 MiB)
+/// before bytes of it are; the rest of the archive is not read. After an error the bytes that
+/// were written are a part of the entry at most: throw them away.
 ///
 /// # Errors
 /// As [`extract`].
@@ -362,7 +394,7 @@ pub fn extract_entry(
     let (opened, source) = open(input, job)?;
     let (archive, _) = checked(source, access, job).map_err(place)?;
     let found = archive.index().find(entry).ok_or_else(|| place(no_entry(entry)))?;
-    let mut data = archive.entry_reader(found, job).map_err(place)?;
+    let mut data = content(&archive, found, access, job).map_err(place)?;
     job.report(Event::Started { phase: Phase::Extract, total: Some(found.size) });
     copy(&mut data, to, job).map_err(place)?;
     job.report(Event::Finished { phase: Phase::Extract });
