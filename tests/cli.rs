@@ -380,6 +380,49 @@ fn a_changed_archive_is_tampered() {
     assert!(!Path::new(&place.path("x")).exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_between_two_archives_is_not_success() {
+    let place = Place::new();
+    let (archive, ca) = place.signed();
+    let mut c = command();
+    c.args(["verify", "--anchor", &ca]).args(vec![&archive; 600]);
+    let mut child = c.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The answers are more than a pipe holds, so it soon waits for a reader, after an archive
+    // that was good and before the last one.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(child.try_wait().unwrap().is_none(), "it should wait for a reader");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let run = child.wait_with_output().unwrap();
+    let verified = run.stdout.windows(9).filter(|w| w == b": trusted").count();
+    assert!((1..600).contains(&verified), "{verified}");
+    assert_eq!(run.status.code(), Some(130), "{verified} of 600 were verified");
+}
+
+#[test]
+fn anchors_may_be_pem_and_der_files_side_by_side() {
+    let place = Place::new();
+    let (archive, ca) = place.signed();
+    let text = fs::read_to_string(&ca).unwrap();
+    let base64: String = text.lines().filter(|l| !l.starts_with('-')).collect();
+    let der = place.put("ca.der", &from_base64(&base64));
+    let elsewhere = Place::new();
+    let [_, _, other] = elsewhere.identity();
+    mip(&["verify", &archive, "--anchor", &der]).exits(0);
+    mip(&["verify", &archive, "--anchor", &other]).exits(22);
+    mip(&["verify", &archive, "--anchor", &other, "--anchor", &der]).exits(0);
+}
+
+#[test]
+fn a_lowest_version_that_is_empty_is_not_met() {
+    let place = Place::new();
+    let (archive, ca) = place.signed();
+    mip(&["verify", &archive, "--anchor", &ca, "--min-version", ""]).exits(2);
+    mip(&["verify", &archive, "--anchor", &ca, "--min-version", "0.1"]).exits(0);
+}
+
 #[test]
 fn one_bad_input_does_not_stop_the_others() {
     let place = Place::new();
@@ -638,6 +681,20 @@ fn a_signal_ends_a_wait_for_stdin() {
     let stdin = child.stdin.take();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     drop(stdin);
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for c in text.bytes().filter(|c| *c != b'=') {
+        bits = (bits << 6) | u32::try_from(digits.iter().position(|d| *d == c).unwrap()).unwrap();
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count).to_be_bytes()[3]);
+        }
+    }
+    out
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -128,17 +128,10 @@ fn no_core_dumps() {
 /// # Errors
 /// [`Code::InputIo`] and kind `Key` for an anchor that cannot be used.
 pub(crate) fn policy(args: &PolicyArgs) -> Result<VerifyPolicy> {
-    let mut pem = Vec::new();
+    let mut policy = VerifyPolicy::default();
     for path in &args.anchor {
         let text = read_small(path, PEM_LIMIT)?;
-        // Each file on its own first, so that an error names the file.
-        Anchors::from_pem(&text).map_err(|e| about(path, e))?;
-        pem.extend_from_slice(&text);
-        pem.push(b'\n');
-    }
-    let mut policy = VerifyPolicy::default();
-    if !args.anchor.is_empty() {
-        policy.anchors = Anchors::from_pem(&pem)?;
+        policy.anchors.extend(Anchors::from_pem(&text).map_err(|e| about(path, e))?);
     }
     policy.at = args.at;
     policy.expect_id = args.expect_id.clone();

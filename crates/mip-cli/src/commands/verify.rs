@@ -39,7 +39,8 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Reply> {
             }
         }
         results.push(result);
-        if context.stopped() {
+        // Until an error is reported, the next file reports that it was not looked at.
+        if context.stopped() && first.is_some() {
             break;
         }
     }
