@@ -16,7 +16,13 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// The JSON schema of [`Inspection`] (draft 2020-12).
 #[must_use]
 pub fn inspection_schema() -> serde_json::Value {
-    schemars::schema_for!(Inspection).to_value()
+    schema::<Inspection>()
+}
+
+/// The schema of what is written: a key that may be left out is not required.
+pub(crate) fn schema<T: JsonSchema>() -> serde_json::Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// Everything that is known of one installer.

@@ -7,7 +7,7 @@ use mip_signing::CertificateInfo;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::inspection::{Inspection, Warning};
+use crate::inspection::{Inspection, Warning, schema};
 
 /// The version of the JSON form of the reports. Raised when a key is removed or changes its
 /// meaning; new keys do not raise it.
@@ -279,11 +279,11 @@ pub struct SignReport {
 pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("inspection", crate::inspection::inspection_schema()),
-        ("report", schemars::schema_for!(Report).to_value()),
-        ("verification", schemars::schema_for!(Verification).to_value()),
-        ("listing", schemars::schema_for!(Listing).to_value()),
-        ("extraction", schemars::schema_for!(Extraction).to_value()),
-        ("sign", schemars::schema_for!(SignReport).to_value()),
+        ("report", schema::<Report>()),
+        ("verification", schema::<Verification>()),
+        ("listing", schema::<Listing>()),
+        ("extraction", schema::<Extraction>()),
+        ("sign", schema::<SignReport>()),
     ]
 }
 
@@ -312,5 +312,18 @@ mod tests {
             let version = schema.pointer("/properties/schema_version");
             assert!(version.is_some(), "{name}");
         }
+    }
+
+    /// `others` is left out where it is empty: the schema must not ask for it.
+    #[test]
+    fn a_schema_asks_for_the_keys_that_are_written() {
+        let fact = crate::inspection::Fact::new("x".to_owned(), "p", None, "stated");
+        let written = serde_json::to_value(&fact).unwrap();
+        let asked = schema::<crate::inspection::Fact<String>>();
+        let required = asked.get("required").and_then(|r| r.as_array()).unwrap();
+        for key in required {
+            assert!(written.get(key.as_str().unwrap()).is_some(), "{key}");
+        }
+        assert_eq!(required.len(), 2, "{required:?}");
     }
 }
