@@ -307,7 +307,7 @@ fn a_signed_archive_goes_all_the_way_round() {
 
     // Trust is explicit.
     let run = mip(&["verify", &archive]).exits(22);
-    assert!(run.text().contains(": signed\n"), "{}", run.text());
+    assert!(run.text().contains(": signed, but not trusted\n"), "{}", run.text());
     assert!(run.err.contains("--anchor"), "{}", run.err);
     let v = mip(&["verify", &archive, "--json"]).exits(22).json();
     assert_eq!(v["results"][0]["verification"]["level"], "signed");

@@ -330,7 +330,7 @@ codes! {
     /// The archive is intact and signed, and no trust anchor was given.
     NoAnchor = "E_NO_ANCHOR", Untrusted, "name the certificate authority that you trust with --anchor";
     /// The signer's certificate does not lead to a given trust anchor, or is not valid.
-    SignerUntrusted = "E_SIGNER_UNTRUSTED", Untrusted, "check who signed, then name the authority with --anchor";
+    SignerUntrusted = "E_SIGNER_UNTRUSTED", Untrusted, "check who signed and the dates; --anchor names an authority, --at another time";
     /// The archive is trusted but is not the product, version or signer that was expected.
     Unexpected = "E_UNEXPECTED", Untrusted, "";
 

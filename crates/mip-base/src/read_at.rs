@@ -240,6 +240,11 @@ pub struct FileAt {
     writable: bool,
 }
 
+fn not_a_file() -> Error {
+    Error::new(Code::SpecialFile, "is not a regular file")
+        .hint("give a regular file or a folder; the command line reads a pipe as - (stdin)")
+}
+
 impl FileAt {
     /// Opens `path` for reading. The path is followed if it is a symbolic link; what it leads
     /// to must be a regular file. Never blocks on a pipe or a device.
@@ -252,7 +257,7 @@ impl FileAt {
         // Look before opening: opening a pipe would block.
         let meta = std::fs::metadata(path).map_err(io)?;
         if !meta.is_file() {
-            return Err(Error::new(Code::SpecialFile, "is not a regular file").within(&shown));
+            return Err(not_a_file().within(&shown));
         }
         let mut options = File::options();
         options.read(true);
@@ -273,7 +278,7 @@ impl FileAt {
     pub fn from_file(file: File) -> Result<Self> {
         let meta = file.metadata().map_err(|e| Error::from_io(Code::InputIo, "cannot stat", e))?;
         if !meta.is_file() {
-            return Err(Error::new(Code::SpecialFile, "is not a regular file"));
+            return Err(not_a_file());
         }
         Ok(Self { len: meta.len(), file, writable: false })
     }

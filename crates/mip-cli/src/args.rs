@@ -103,8 +103,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Identity(IdentityCommand),
     /// List the file formats that are recognised
+    #[command(after_long_help = "\
+Example:
+  mip formats --json | jq -r '.formats[] | select(.supported) | .name'")]
     Formats,
     /// List every exit status and error code
+    #[command(after_long_help = "\
+Example:
+  mip exit-codes --json | jq -r '.exit_codes[] | select(.exit == 12) | .codes[].code'")]
     ExitCodes,
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -200,7 +206,8 @@ Examples:
   mip convert *.pkg -o out/ --sign-p12 signer.p12 --key-password-file p12.password
   mip convert Tool.app -o Tool.mip --icon icon.png --unsigned
   mip convert Suite.zip --select 'Suite/Tool.pkg' --primary-app com.example.tool --unsigned
-  mip convert Odd.pkg --allow-unreadable --id com.example.odd --name Odd --set-version 2.1 --unsigned
+  mip convert Image.dmg --allow-unreadable --id com.example.tool --name Tool \\
+      --set-version 2.1 --unsigned
   mip convert - --stdin-name Tool.pkg -o - --unsigned <Tool.pkg >Tool.mip
 
 The key's password is never taken from the command line. It stays in the environment of
@@ -226,7 +233,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "VERSION", help_heading = "Values (one input only)")]
     pub(crate) set_version: Option<String>,
     /// Lowest macOS version to record instead of the one that was found
-    #[arg(long, value_name = "VERSION", help_heading = "Values (one input only)")]
+    #[arg(long, value_name = "VERSION", help_heading = "Values (one input only)", value_parser = parse_os)]
     pub(crate) min_os: Option<String>,
     /// Icon to use instead of the one that was found
     #[arg(long, value_name = "FILE.png", help_heading = "Values (one input only)")]
@@ -276,6 +283,15 @@ pub(crate) struct PolicyArgs {
     /// Threads for hashing; default: one per core
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+}
+
+/// A macOS version: numbers with dots.
+fn parse_os(text: &str) -> std::result::Result<String, String> {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if text.len() <= 32 && text.split('.').all(number) {
+        return Ok(text.to_owned());
+    }
+    Err("write it as 12 or 12.3".to_owned())
 }
 
 fn parse_time(text: &str) -> std::result::Result<u64, String> {
@@ -394,6 +410,9 @@ pub(crate) struct SignArgs {
 
 /// Make signing identities for trying out
 #[derive(Debug, Subcommand)]
+#[command(after_long_help = "\
+Example:
+  mip identity create --out demo-identity")]
 pub(crate) enum IdentityCommand {
     Create(IdentityArgs),
 }
@@ -402,20 +421,21 @@ pub(crate) enum IdentityCommand {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Not for production: the key is not encrypted, and nobody vouches for the authority.
-Writes ca.pem (what verifiers trust), identity.pem (the signing certificate), key.pem.
+Writes ca.pem (what verifiers trust), identity.pem (the signing certificate), key.pem,
+and a note for whoever finds the folder.
 
 Examples:
   mip identity create --out demo-identity
   mip convert Tool.pkg --sign-key demo-identity/key.pem --sign-cert demo-identity/identity.pem
   mip verify Tool-1.0.mip --anchor demo-identity/ca.pem")]
 pub(crate) struct IdentityArgs {
-    /// New folder for the three files
+    /// New folder for the files
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Name in the certificates
+    /// Name in the certificates; default: one that says that it is not for production
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Days of validity
+    /// Days of validity, 1 to 3650; default: 365
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) days: Option<u32>,
     /// Key algorithm
@@ -561,5 +581,15 @@ mod tests {
         assert!(check_streams(&[dash.clone(), dash.clone()], None, false).is_err());
         assert!(check_streams(std::slice::from_ref(&dash), Some(&dash), true).is_err());
         assert!(check_streams(std::slice::from_ref(&dash), Some(&dash), false).is_ok());
+    }
+
+    #[test]
+    fn a_macos_version_is_numbers_with_dots() {
+        for good in ["12", "12.3", "10.15.7"] {
+            assert_eq!(parse_os(good).unwrap(), good);
+        }
+        for bad in ["", "abc", "12.", ".1", "12 3", "-1", "1..2"] {
+            assert!(parse_os(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn help() -> String {
             number(*field(&mut strict)),
         ));
     }
-    out.push_str("A limit of 0 means nothing is allowed, never unlimited.");
+    out.push_str("\nA limit of 0 means nothing is allowed, never unlimited.");
     out
 }
 

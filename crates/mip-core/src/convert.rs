@@ -330,7 +330,8 @@ impl Convert {
     ) -> Result<Option<Vec<u8>>> {
         if let Some(png) = &self.icon {
             if !png.starts_with(b"\x89PNG\r\n\x1a\n") || png.size() > ICON_LIMIT {
-                return Err(Error::new(Code::Usage, "the icon is not a PNG of at most 4 MiB"));
+                return Err(Error::new(Code::Usage, "the icon is not a PNG of at most 4 MiB")
+                    .hint("give a PNG file, square, 512 pixels or so"));
             }
             return Ok(Some(png.clone()));
         }

@@ -58,7 +58,8 @@ impl PrivateKey {
         keys.retain(|b| b.label.ends_with("PRIVATE KEY"));
         let [block] = keys.as_slice() else {
             return Err(match keys.len() {
-                0 => refused("there is no private key in the PEM file"),
+                0 => refused("there is no private key in the PEM file")
+                    .hint("give a PEM file with a PRIVATE KEY block"),
                 n => refused(format!("there are {n} private keys in the PEM file"))
                     .hint("give a file with one key"),
             });

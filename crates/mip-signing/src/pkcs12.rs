@@ -35,6 +35,10 @@ pub(crate) fn read(der: &[u8], password: Option<&Password>, limits: &Limits) -> 
     if size > limits.pkcs12_bytes {
         return Err(Error::limit(Code::Limit, "pkcs12-bytes", limits.pkcs12_bytes, size));
     }
+    if der.starts_with(b"-----BEGIN") {
+        return Err(refused("this is a PEM file, not PKCS#12")
+            .hint("give the key with --sign-key and its certificates with --sign-cert"));
+    }
     look(der, limits)?;
     if password.is_some_and(|p| !p.fits_pkcs12()) {
         return Err(Error::new(Code::Password, NOT_FOR_PKCS12));

@@ -38,11 +38,12 @@ new ones may be added. With several inputs the status is that of the first one t
 
 | status | kind | when |
 |---:|---|---|
-| 0 | | done |
+| 0 | | done; `mip verify`: trusted, or expected |
 ";
     for kind in Kind::ALL {
         writeln!(out, "| {} | `{}` | {} |", kind.exit(), kind.word(), cell(kind.meaning()))?;
     }
+    out += "| 129, 143 | | stopped by SIGHUP, SIGTERM |\n";
     out += "\n## Codes\n\n| code | status | kind | when | next step |\n|---|---:|---|---|---|\n";
     for info in CODES {
         let (code, kind) = (info.code, info.code.kind());

@@ -248,10 +248,10 @@ mod tests {
         for flag in
             ["--id", "--name", "--set-version", "--min-os", "--icon", "--primary-app", "--select"]
         {
-            let e = one_input_only(&parse(&["a.pkg", "b.pkg", flag, "x"])).unwrap_err();
+            let e = one_input_only(&parse(&["a.pkg", "b.pkg", flag, "1"])).unwrap_err();
             assert_eq!(e.code(), Code::Usage);
             assert!(e.message().contains(flag));
-            one_input_only(&parse(&["a.pkg", flag, "x"])).unwrap();
+            one_input_only(&parse(&["a.pkg", flag, "1"])).unwrap();
         }
     }
 

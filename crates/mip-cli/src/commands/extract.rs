@@ -10,7 +10,7 @@ use crate::args::{ExtractArgs, check_streams, is_dash, usage};
 use crate::commands::shown;
 use crate::context::{Context, Reply, about};
 use crate::keys;
-use crate::output::text::bytes;
+use crate::output::text::{Rows, bytes};
 use crate::output::{copy_to_stdout, json};
 
 pub(crate) fn run(args: &ExtractArgs, context: &Context) -> Result<Reply> {
@@ -59,11 +59,11 @@ fn entry_to_stdout(input: &Input, entry: &str, access: &Access, job: &Job) -> Re
 
 fn text(e: &Extraction) -> String {
     let level = e.level.map_or("UNVERIFIED", |l| l.word());
-    let mut out = format!("{} ({level})\n", escape(&e.output));
+    let mut rows = Rows::new();
     for entry in &e.entries {
-        out.push_str(&format!("  {}  {}\n", escape(&entry.path), bytes(entry.bytes)));
+        rows.add(&escape(&entry.path), bytes(entry.bytes));
     }
-    out
+    format!("{} ({level})\n{}", escape(&e.output), rows.text())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) fn formats() -> Reply {
 
 /// Exit statuses that have no kind of error: status, word, meaning.
 const OTHERS: &[(u8, &str, &str)] = &[
-    (0, "ok", "done; verify: trusted"),
+    (0, "ok", "done; verify: trusted, or expected"),
     (129, "hangup", "stopped by SIGHUP"),
     (143, "terminated", "stopped by SIGTERM"),
 ];

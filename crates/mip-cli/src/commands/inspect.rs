@@ -111,7 +111,8 @@ fn input(i: &Inspection) -> Rows {
     let mut rows = Rows::new();
     rows.add("kind", i.input.kind.word());
     if let Some(c) = &i.input.container {
-        let inside = i.input.path_in_container.as_deref().map(escape).unwrap_or_default();
+        // Escaped where it was read, as every place is.
+        let inside = i.input.path_in_container.as_deref().unwrap_or_default();
         rows.add("inside", format!("{} {inside}", word(c)).trim_end());
     }
     rows.add("size", bytes(i.input.size));
@@ -214,7 +215,10 @@ fn component(c: &ComponentInfo) -> Rows {
         let format = c.payload_format.as_deref().map(|f| format!("{}, ", escape(f)));
         let size = bytes(c.payload_stored_bytes);
         let format = format.unwrap_or_default();
-        rows.add("payload", format!("{format}{size} as stored, {}", word(&c.payload_state)));
+        rows.add(
+            "payload",
+            format!("{format}{size} as stored, {}", word(&c.payload_state).replace('-', " ")),
+        );
     } else {
         rows.add("payload", "none");
     }

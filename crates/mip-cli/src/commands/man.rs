@@ -69,6 +69,9 @@ pub fn pages() -> Result<Vec<(String, String)>> {
             .render(&mut page)
             .map_err(|e| failed(e.to_string()))?;
         let page = String::from_utf8(page).map_err(|e| failed(e.to_string()))?;
+        // Examples are there to be copied: their lines are neither filled nor hyphenated.
+        let page = page.replace(".SH EXTRA\n", ".SH \"EXAMPLES AND NOTES\"\n.nf\n");
+        let page = page.replace("\n.SH VERSION\n", "\n.fi\n.SH VERSION\n");
         pages.push((format!("{name}.1"), page));
     }
     Ok(pages)
@@ -90,6 +93,7 @@ mod tests {
         }
         let (_, convert) = pages.iter().find(|(n, _)| n == "mip-convert.1").unwrap();
         assert!(convert.contains("allow\\-unreadable"));
-        assert!(convert.contains("Examples"));
+        assert!(convert.contains("\n.SH \"EXAMPLES AND NOTES\"\n.nf\n"));
+        assert!(convert.contains("\n.fi\n.SH VERSION\n"));
     }
 }

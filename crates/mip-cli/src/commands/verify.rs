@@ -1,6 +1,6 @@
 //! `mip verify`: every byte, the signature, the signer.
 
-use mip_base::{Result, escape};
+use mip_base::{Code, Result, escape};
 use mip_core::Verification;
 use serde_json::{Value, json};
 
@@ -49,6 +49,16 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Reply> {
     Ok(Reply { text: String::new(), json, exit: exit.unwrap_or(0) })
 }
 
+/// What the level alone does not say: a refusal must not look like a success on stdout.
+fn but(v: &Verification) -> &'static str {
+    match v.error().map(|e| e.code()) {
+        None => "",
+        Some(Code::MipUnsigned) => ", but not signed",
+        Some(Code::NoAnchor | Code::SignerUntrusted) => ", but not trusted",
+        Some(_) => ", but not what was expected",
+    }
+}
+
 fn text(name: &str, v: &Verification) -> String {
     let mut rows = Rows::new();
     rows.add("product", format!("{} {}", escape(&v.product_id), escape(&v.product_version)));
@@ -62,5 +72,5 @@ fn text(name: &str, v: &Verification) -> String {
     }
     rows.add("package digest", v.package_digest.clone());
     rows.add("size", bytes(v.bytes));
-    format!("{}: {}\n{}", escape(name), v.level.word(), rows.text())
+    format!("{}: {}{}\n{}", escape(name), v.level.word(), but(v), rows.text())
 }
