@@ -271,10 +271,14 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder that is being filled beside its final place, and renamed when it is complete.
+/// A folder that is being filled beside its final place, and renamed when it is complete. While
+/// it is filled it stands in a folder that nobody else may enter: with a lax umask another user
+/// could put a link in the way of a file.
 #[derive(Debug)]
 pub(crate) struct PendingFolder {
-    partial: Option<PathBuf>,
+    /// The private folder around it; gone when this is dropped.
+    private: PathBuf,
+    folder: PathBuf,
     target: PathBuf,
 }
 
@@ -304,26 +308,27 @@ impl PendingFolder {
             Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        let partial = parent.join(partial_name());
-        fs::create_dir(&partial).map_err(|e| {
-            Error::from_io(Code::OutputIo, "cannot create the output folder", e).within(&shown)
-        })?;
-        Ok(Self { partial: Some(partial), target: target.to_path_buf() })
+        let private = parent.join(partial_name());
+        let folder = private.join("folder");
+        let io =
+            |e| Error::from_io(Code::OutputIo, "cannot create the output folder", e).within(&shown);
+        private_folder(&private).map_err(io)?;
+        let this = Self { private, folder, target: target.to_path_buf() };
+        fs::create_dir(&this.folder).map_err(io)?;
+        Ok(this)
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.partial.as_deref().unwrap_or(&self.target)
+        &self.folder
     }
 
     /// # Errors
     /// [`Code::OutputIo`].
-    pub(crate) fn publish(mut self) -> Result<()> {
-        let Some(partial) = self.partial.take() else { return Ok(()) };
+    pub(crate) fn publish(self) -> Result<()> {
         // On Windows a rename does not replace even an empty folder.
         #[cfg(windows)]
         let _ = fs::remove_dir(&self.target);
-        fs::rename(&partial, &self.target).map_err(|e| {
-            let _ = fs::remove_dir_all(&partial);
+        fs::rename(&self.folder, &self.target).map_err(|e| {
             Error::from_io(Code::OutputIo, "cannot finish the output folder", e)
                 .within(escape(&self.target.to_string_lossy()))
         })
@@ -332,10 +337,19 @@ impl PendingFolder {
 
 impl Drop for PendingFolder {
     fn drop(&mut self) {
-        if let Some(p) = &self.partial {
-            let _ = fs::remove_dir_all(p);
-        }
+        let _ = fs::remove_dir_all(&self.private);
     }
+}
+
+#[cfg(unix)]
+fn private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)
 }
 
 #[cfg(test)]
@@ -420,6 +434,12 @@ mod tests {
         let target = dir.path().join("out");
         let p = PendingFolder::create(&target).unwrap();
         fs::write(p.path().join("x"), b"1").unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let around = fs::metadata(p.path().parent().unwrap()).unwrap();
+            assert_eq!(around.permissions().mode() & 0o777, 0o700);
+        }
         drop(p);
         assert!(names(dir.path()).is_empty());
         let p = PendingFolder::create(&target).unwrap();
