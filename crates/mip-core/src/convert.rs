@@ -164,7 +164,7 @@ impl Convert {
         // What concerns the input names it; what concerns the output names that.
         let place = |e: Error| match e.kind() {
             Kind::OutputIo | Kind::Cancelled => e,
-            _ => within_once(e, &mip_base::escape(input.name()), input.name()),
+            _ => within_once(e, &mip_base::escape(input.name()), &input.shown()),
         };
         let signer = match &self.signing {
             Signing::With(s) => Some(s.clone()),

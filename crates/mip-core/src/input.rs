@@ -73,6 +73,14 @@ impl Input {
         }
     }
 
+    /// How errors name it: the path as it was given, else the name.
+    pub(crate) fn shown(&self) -> String {
+        match &self.from {
+            From::Path(p) => p.to_string_lossy().into_owned(),
+            From::Source(_) => self.name.clone(),
+        }
+    }
+
     pub(crate) fn open(&self, job: &Job) -> Result<Opened> {
         match &self.from {
             From::Source(s) => {

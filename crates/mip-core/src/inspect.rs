@@ -53,7 +53,7 @@ impl InspectOptions {
 ///
 /// Several apps that nothing tells apart are not an error here but a warning, `W_AMBIGUOUS`.
 pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Inspection> {
-    let place = |e: Error| within_once(e, &escape(input.name()), input.name());
+    let place = |e: Error| within_once(e, &escape(input.name()), &input.shown());
     let opened = input.open(job)?;
     let mut found = examine(input, &opened, options, job).map_err(place)?.inspection;
     if options.hash

@@ -92,7 +92,7 @@ fn open(input: &Input, job: &Job) -> Result<(Opened, Source)> {
     let opened = input.open(job)?;
     let Opened::File { source, .. } = &opened else {
         return Err(Error::new(Code::MipUnknown, "this is a folder, not a MIP archive")
-            .within(input.name())
+            .within(input.shown())
             .hint("give the path of a .mip file"));
     };
     let source = source.clone();
@@ -106,7 +106,7 @@ fn open(input: &Input, job: &Job) -> Result<(Opened, Source)> {
 /// hold; reading errors and limits. A sound archive that falls short of the policy is not an
 /// error here: see [`Verification::error`].
 pub fn verify(input: &Input, policy: &VerifyPolicy, job: &Job) -> Result<Verification> {
-    let place = |e: Error| e.within(input.name());
+    let place = |e: Error| e.within(input.shown());
     let (opened, source) = open(input, job)?;
     let found = verified(source, policy, job).map_err(place)?;
     opened.unchanged().map_err(place)?;
@@ -229,7 +229,7 @@ pub fn list(input: &Input, job: &Job) -> Result<Listing> {
     let (_, source) = open(input, job)?;
     let ours = Archive::open(source.clone(), job).and_then(|a| a.unverified_index(job.limits()));
     let profile = ours.is_ok().then(|| format!("MIP profile {}", profile::FORMAT_VERSION));
-    let entries = mip_archive::list_unverified(source, job).map_err(|e| e.within(input.name()))?;
+    let entries = mip_archive::list_unverified(source, job).map_err(|e| e.within(input.shown()))?;
     let entries = entries
         .into_iter()
         .map(|e| ListedEntry {
@@ -265,7 +265,7 @@ pub fn extract(
     access: &Access,
     job: &Job,
 ) -> Result<Extraction> {
-    let place = |e: Error| e.within(input.name());
+    let place = |e: Error| e.within(input.shown());
     let (opened, source) = open(input, job)?;
     let folder = PendingFolder::create(to)?;
     let (archive, level) = checked(source, access, job).map_err(place)?;
@@ -390,7 +390,7 @@ pub fn extract_entry(
     access: &Access,
     job: &Job,
 ) -> Result<EntryReport> {
-    let place = |e: Error| e.within(input.name());
+    let place = |e: Error| e.within(input.shown());
     let (opened, source) = open(input, job)?;
     let (archive, _) = checked(source, access, job).map_err(place)?;
     let found = archive.index().find(entry).ok_or_else(|| place(no_entry(entry)))?;
@@ -426,7 +426,7 @@ impl std::fmt::Debug for SignHow {
 /// # Errors
 /// Kind `Tampered` when the archive is not what its index describes; kinds `Key`, `OutputIo`.
 pub fn sign(input: &Input, output: &Output, how: &SignHow, job: &Job) -> Result<SignReport> {
-    let place = |e: Error| e.within(input.name());
+    let place = |e: Error| e.within(input.shown());
     let (opened, source) = open(input, job)?;
     let (Target::File(_) | Target::Sink(_)) = &output.target else {
         return Err(Error::new(Code::Usage, "signing needs the path of the new archive"));
