@@ -9,7 +9,7 @@ use mip_base::{Code, EntryPath, Error, Job, Kind, ReadAt, Result, Section, Write
 use mip_signing::Signer;
 
 use crate::input::{Input, Opened};
-use crate::inspect::{Examined, InspectOptions, Subject, examine, within_once};
+use crate::inspect::{Examined, InspectOptions, Subject, examine, in_input};
 use crate::inspection::{Inspection, InstallerKind, Warning};
 use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
@@ -164,7 +164,7 @@ impl Convert {
         // What concerns the input names it; what concerns the output names that.
         let place = |e: Error| match e.kind() {
             Kind::OutputIo | Kind::Cancelled => e,
-            _ => within_once(e, &mip_base::escape(input.name()), &input.shown()),
+            _ => in_input(e, input),
         };
         let signer = match &self.signing {
             Signing::With(s) => Some(s.clone()),

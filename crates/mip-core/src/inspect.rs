@@ -53,7 +53,7 @@ impl InspectOptions {
 ///
 /// Several apps that nothing tells apart are not an error here but a warning, `W_AMBIGUOUS`.
 pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Inspection> {
-    let place = |e: Error| within_once(e, &escape(input.name()), &input.shown());
+    let place = |e: Error| in_input(e, input);
     let opened = input.open(job)?;
     let mut found = examine(input, &opened, options, job).map_err(place)?.inspection;
     if options.hash
@@ -65,9 +65,14 @@ pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Ins
     Ok(found)
 }
 
+/// Says in which input the error is, by the path that was given.
+pub(crate) fn in_input(e: Error, input: &Input) -> Error {
+    within_once(e, &escape(input.name()), &input.shown())
+}
+
 /// Adds `step` to where the error is, unless that starts at `place` (escaped) already: what
 /// reads a package names the whole container path.
-pub(crate) fn within_once(e: Error, place: &str, step: &str) -> Error {
+fn within_once(e: Error, place: &str, step: &str) -> Error {
     let from = e.path();
     let rest = from.as_deref().and_then(|p| p.strip_prefix(place));
     match rest {
@@ -460,6 +465,9 @@ fn examine_app(
     job: &Job,
 ) -> Result<PackageFindings> {
     let mut out = PackageFindings { kind: InstallerKind::App, ..PackageFindings::default() };
+    let at = |path: &str| format!("{}{CONTAINER_STEP}{}", escape(place), escape(path));
+    let place_of =
+        |a: &AppBundle| a.root.as_ref().map_or_else(|| escape(place), |r| at(r.as_str()));
     let inside = |a: &AppBundle| match (&a.root, &main.root) {
         (Some(_), None) => true,
         (Some(path), Some(root)) => path.below(root).is_some(),
@@ -493,12 +501,11 @@ fn examine_app(
             );
             out.warnings.push(Warning::new("W_OTHER_PLATFORM", text));
         }
-        let at = |path: &str| format!("{}{CONTAINER_STEP}{}", escape(place), escape(path));
         let plist = bundle.info_plist.as_ref().map(|(_, p)| at(p.as_str())).unwrap_or_default();
         let stem = bundle.name.strip_suffix(".app").unwrap_or(&bundle.name);
         let mut app = app_info(&facts, &plist, stem);
         app.path = bundle.path().to_owned();
-        app.place = bundle.root.as_ref().map_or_else(|| escape(place), |r| at(r.as_str()));
+        app.place = place_of(bundle);
         app.nested = !is_main;
         if is_main && let Some((path, icns)) = read_icon(tree, bundle, &facts, job)? {
             let bytes = icns.size();
@@ -513,10 +520,7 @@ fn examine_app(
         tree.listing().below(main.root.as_ref()).filter(|(_, e)| e.kind != EntryKind::Directory);
     let (count, bytes) = files
         .fold((0u64, 0u64), |(n, sum), (_, e)| (n.saturating_add(1), sum.saturating_add(e.size)));
-    let here = main.root.as_ref().map_or_else(
-        || escape(place),
-        |r| format!("{}{CONTAINER_STEP}{}", escape(place), escape(r.as_str())),
-    );
+    let here = place_of(main);
     out.installer.installed_files = Some(Fact::new(count, here.clone(), None, rules::SUM));
     out.installer.installed_bytes = Some(Fact::new(bytes, here, None, rules::SUM));
     Ok(out)
