@@ -260,6 +260,60 @@ codes! {
     /// The file is a xar archive but not an installer package.
     NotAPackage = "E_NOT_A_PACKAGE", Malformed, "a flat package holds a Distribution or a PackageInfo file";
 
+    // ---- disk images
+    /// The trailer (`koly`) of a disk image breaks the format.
+    DmgTrailer = "E_DMG_TRAILER", Malformed, "the image is damaged or cut: download or build it again";
+    /// The property list or resource fork of a disk image breaks the format.
+    DmgResources = "E_DMG_RESOURCES", Malformed, "the image is damaged: download or build it again";
+    /// A block table (`mish`) of a disk image breaks the format.
+    DmgMish = "E_DMG_MISH", Malformed, "the image is damaged: download or build it again";
+    /// A chunk of a disk image does not hold as many bytes as its table says.
+    DmgChunkSize = "E_DMG_CHUNK_SIZE", Malformed, "the image is damaged: download or build it again";
+    /// A chunk of a disk image leaves the file, or cannot be decoded.
+    DmgChunk = "E_DMG_CHUNK", Malformed, "the image is damaged or cut: download or build it again";
+    /// Bytes of a disk image do not match their checksum.
+    DmgChecksum = "E_DMG_CHECKSUM", Malformed, "the image is damaged: download or build it again";
+    /// The header of an encrypted disk image breaks the format.
+    DmgEncrypted = "E_DMG_ENCRYPTED", Malformed, "the image is damaged: download or build it again";
+    /// A sparse disk image breaks the format.
+    Sparse = "E_SPARSE", Malformed, "the image is damaged or incomplete: copy it again, with everything in its folder";
+    /// A partition map breaks the format.
+    PartitionMap = "E_PARTITION_MAP", Malformed, "the image is damaged: download or build it again";
+    /// ADC data is damaged.
+    Adc = "E_ADC", Malformed, "the file is damaged: download or build it again";
+
+    // ---- file systems
+    /// The volume header of an HFS+ volume breaks the format.
+    HfsHeader = "E_HFS_HEADER", Malformed, "the image is damaged: download or build it again";
+    /// A B-tree of an HFS+ volume breaks the format.
+    HfsBtree = "E_HFS_BTREE", Malformed, "the image is damaged: download or build it again";
+    /// A catalog or attribute record of an HFS+ volume breaks the format.
+    HfsRecord = "E_HFS_RECORD", Malformed, "the image is damaged: download or build it again";
+    /// The extents of a fork on an HFS+ volume cannot be.
+    HfsExtent = "E_HFS_EXTENT", Malformed, "the image is damaged: download or build it again";
+    /// A hard link on an HFS+ volume leads nowhere or in a circle.
+    HfsLink = "E_HFS_LINK", Malformed, "the image is damaged: download or build it again";
+    /// The container superblock of an APFS container breaks the format, or no checkpoint is valid.
+    ApfsContainer = "E_APFS_CONTAINER", Malformed, "the image is damaged: download or build it again";
+    /// An object of an APFS container does not match its checksum.
+    ApfsChecksum = "E_APFS_CHECKSUM", Malformed, "the image is damaged: download or build it again";
+    /// An object of an APFS container is not what refers to it says, or is missing.
+    ApfsObject = "E_APFS_OBJECT", Malformed, "the image is damaged: download or build it again";
+    /// A B-tree of an APFS container breaks the format.
+    ApfsBtree = "E_APFS_BTREE", Malformed, "the image is damaged: download or build it again";
+    /// A file system record of an APFS volume breaks the format.
+    ApfsRecord = "E_APFS_RECORD", Malformed, "the image is damaged: download or build it again";
+    /// The extents of a file on an APFS volume cannot be.
+    ApfsExtent = "E_APFS_EXTENT", Malformed, "the image is damaged: download or build it again";
+    /// The keybag of an encrypted APFS volume breaks the format.
+    ApfsKeybag = "E_APFS_KEYBAG", Malformed, "the image is damaged: download or build it again";
+    /// A FAT file system breaks the format.
+    Fat = "E_FAT", Malformed, "the image is damaged: download or build it again";
+    /// The compressed data of a file (decmpfs) breaks the format.
+    Decmpfs = "E_DECMPFS", Malformed, "the image is damaged: download or build it again";
+    /// No entry has the path that was asked for.
+    NoEntry = "E_NO_ENTRY", Usage, "`mip files` lists what there is";
+
     // ---- XML, plist, Bom, scripts of a package
     /// XML is not well formed.
     Xml = "E_XML", Malformed, "";

@@ -64,6 +64,22 @@ pub struct Limits {
     /// Most compressed bytes of a package's payload that `inspect` reads for what the
     /// package's own tables leave out.
     pub payload_scan: u64,
+    /// One chunk of a disk image when decoded.
+    pub image_chunk: u64,
+    /// Chunks in all block tables of a disk image.
+    pub image_chunks: u64,
+    /// Block tables of a disk image.
+    pub image_tables: u64,
+    /// Property list and resource fork of a disk image.
+    pub image_resources: u64,
+    /// Entries of a partition map that are looked at.
+    pub partitions: u64,
+    /// Volumes of an APFS container.
+    pub apfs_volumes: u64,
+    /// Iterations of the key derivation of an encrypted disk image or volume.
+    pub image_kdf_iterations: u64,
+    /// Memory for decoded chunks and blocks of one disk image.
+    pub image_cache: u64,
 }
 
 impl Limits {
@@ -85,6 +101,10 @@ impl Limits {
             plist_visits: 200_000,
             small_file: 16 << 20,
             kdf_iterations: 1_000_000,
+            image_chunk: 16 << 20,
+            image_chunks: 1_000_000,
+            image_tables: 64,
+            image_kdf_iterations: 2_000_000,
             ..Self::default()
         }
     }
@@ -121,6 +141,14 @@ impl Default for Limits {
             kdf_iterations: 5_000_000,
             index_bytes: 64 << 20,
             payload_scan: 64 << 20,
+            image_chunk: 32 << 20,
+            image_chunks: 4_000_000,
+            image_tables: 128,
+            image_resources: 16 << 20,
+            partitions: 128,
+            apfs_volumes: 100,
+            image_kdf_iterations: 10_000_000,
+            image_cache: 16 << 20,
         }
     }
 }

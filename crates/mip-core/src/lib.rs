@@ -195,7 +195,7 @@ mod manifest;
 pub mod metadata;
 mod output;
 pub mod package;
-pub mod plist;
+pub use mip_plist as plist;
 mod probe;
 mod report;
 pub mod tarball;

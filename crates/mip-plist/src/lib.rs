@@ -4,6 +4,11 @@
 //! multiply without end, and nesting can exhaust the stack when read or when dropped. Here every
 //! visit of a value, every level and every byte produced is counted.
 
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
+)]
+
 mod binary;
 mod encoding;
 mod xml;

@@ -1,0 +1,1 @@
+//! APFS containers and volumes.

@@ -1,0 +1,1 @@
+//! What lies around the volumes of an Apple disk image.
