@@ -1,7 +1,8 @@
-//! Bounded streaming decoders for what macOS installers are packed with: gzip, zlib, bzip2,
-//! xz, LZMA, pbzx and Apple Archive.
+//! Bounded decoders for what macOS installers and disk images are packed with: gzip, zlib,
+//! bzip2, xz, LZMA, pbzx and Apple Archive as streams, [`block`]s of disk images in memory, and
+//! the compressed files of macOS volumes ([`decmpfs`]).
 //!
-//! Every decoder is a plain [`Read`] over any other, takes input in pieces of
+//! Every stream decoder is a plain [`Read`] over any other, takes input in pieces of
 //! any size, and trusts nothing that it reads:
 //!
 //! * a cut stream, a wrong check or bytes behind the end are errors, never a short success,
@@ -39,11 +40,16 @@
 
 pub mod aa;
 mod aa_header;
+mod adc;
+pub mod block;
 mod bzip2;
 mod chunks;
+pub mod decmpfs;
 mod gzip;
 mod lzma;
+mod lzvn;
 mod pump;
+mod window;
 mod xz;
 mod xz_block;
 
