@@ -7,6 +7,10 @@ use mip_base::{Code, Error, Limits, Result};
 
 use crate::limits::{self, Change};
 
+mod contents;
+
+pub(crate) use contents::{CatArgs, FilesArgs, ImagePasswordArgs};
+
 const TOUR: &str = "\
 A first tour (a throw-away identity, one archive, one check):
   mip identity create --out demo-identity
@@ -95,6 +99,8 @@ impl LimitProfile {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Inspect(InspectArgs),
+    Files(FilesArgs),
+    Cat(CatArgs),
     Convert(Box<ConvertArgs>),
     Verify(VerifyArgs),
     List(ListArgs),
@@ -136,6 +142,8 @@ pub(crate) struct LookArgs {
     /// When to read package payloads; auto: for what the package's own tables leave out
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) payload_scan: Scan,
+    #[command(flatten)]
+    pub(crate) password: ImagePasswordArgs,
 }
 
 /// When to read payloads.

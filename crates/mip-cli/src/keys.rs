@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mip_base::{Code, Error, Limits, Result};
+use mip_base::{Error, Limits, Result};
 use mip_core::VerifyPolicy;
 use mip_core::signing::{Anchors, FileSigner, Password, Signer};
 
 use crate::args::{KeyArgs, PolicyArgs, usage};
 use crate::context::{Context, about, read_small};
-use crate::password;
+use crate::password::Source;
 
 /// Largest PEM file that is read.
 const PEM_LIMIT: u64 = 1 << 20;
@@ -73,28 +73,7 @@ fn find(args: &KeyArgs, without: &str, env: &dyn Fn(&str) -> Option<OsString>) -
 fn with_password(files: &KeyFiles, args: &KeyArgs, limits: &Limits) -> Result<FileSigner> {
     let (path, load) = loader(files, limits)?;
     let place = |e: Error| about(path, e);
-    if let Some(password) = password::given(args)? {
-        return load(Some(&password)).map_err(place);
-    }
-    let mut result = load(None);
-    let mut asked = 0_u32;
-    while let Err(e) = &result {
-        let again = match e.code() {
-            Code::PasswordMissing => true,
-            Code::Password => asked > 0 && asked < password::ATTEMPTS,
-            _ => false,
-        };
-        if !again {
-            break;
-        }
-        if asked > 0 {
-            crate::output::to_stderr("That is not the password.");
-        }
-        let typed = password::ask(path)?;
-        asked = asked.saturating_add(1);
-        result = load(Some(&typed));
-    }
-    result.map_err(place)
+    Source::key(args).with(path, &mut |password| load(password)).map_err(place)
 }
 
 type Load<'a> = Box<dyn Fn(Option<&Password>) -> Result<FileSigner> + 'a>;
@@ -145,6 +124,7 @@ pub(crate) fn policy(args: &PolicyArgs) -> Result<VerifyPolicy> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mip_base::Code;
 
     fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
         move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v))

@@ -72,6 +72,8 @@ fn run(arguments: &[OsString]) -> u8 {
 fn dispatch(command: &Command, context: &Context) -> Result<Reply> {
     match command {
         Command::Inspect(a) => commands::inspect::run(a, context),
+        Command::Files(a) => commands::files::run(a, context),
+        Command::Cat(a) => commands::cat::run(a, context),
         Command::Convert(a) => commands::convert::run(a, context),
         Command::Verify(a) => commands::verify::run(a, context),
         Command::List(a) => commands::list::run(a, context),

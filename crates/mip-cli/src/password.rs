@@ -1,15 +1,15 @@
-//! Passwords for keys: from an environment variable, a file, a descriptor or a prompt.
+//! Passwords for keys and images: from an environment variable, a file, a descriptor or a prompt.
 //! Never from the command line, which every user of the machine can read.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mip_base::{Code, Error, Result, escape};
 use mip_core::signing::Password;
 use zeroize::Zeroizing;
 
-use crate::args::KeyArgs;
+use crate::args::{ImagePasswordArgs, KeyArgs};
 use crate::context::read_bounded;
 use crate::signals;
 
@@ -17,21 +17,91 @@ use crate::signals;
 const LIMIT: u64 = 4096;
 
 /// How often a wrong password may be typed.
-pub(crate) const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 3;
 
-/// The password from the source that the options name; `None` when they name none.
-///
-/// # Errors
-/// [`Code::PasswordMissing`] when the source does not exist, [`Code::Password`] when what it
-/// holds cannot be a password or others can read it, [`Code::InputIo`].
-pub(crate) fn given(args: &KeyArgs) -> Result<Option<Password>> {
-    if let Some(name) = &args.key_password_env {
-        return from_env(name, std::env::var_os(name)).map(Some);
+/// What a password is for, and the source that the options name. None of it: it is asked for.
+pub(crate) struct Source<'a> {
+    env: Option<&'a String>,
+    file: Option<&'a PathBuf>,
+    fd: Option<u32>,
+    /// Whether a file that others can read is accepted, and the option that says so.
+    readable: (bool, &'static str),
+    /// What to do where nobody can be asked.
+    hint: &'static str,
+}
+
+impl<'a> Source<'a> {
+    /// The password of a signing key.
+    pub(crate) fn key(args: &'a KeyArgs) -> Self {
+        Self {
+            env: args.key_password_env.as_ref(),
+            file: args.key_password_file.as_ref(),
+            fd: args.key_password_fd,
+            readable: (args.allow_readable_password_file, "--allow-readable-password-file"),
+            hint: "give it with --key-password-file, --key-password-env or --key-password-fd",
+        }
     }
-    if let Some(path) = &args.key_password_file {
-        return from_file(path, args.allow_readable_password_file).map(Some);
+
+    /// The password of a disk image.
+    pub(crate) fn image(args: &'a ImagePasswordArgs) -> Self {
+        Self {
+            env: args.image_password_env.as_ref(),
+            file: args.image_password_file.as_ref(),
+            fd: args.image_password_fd,
+            readable: (
+                args.allow_readable_image_password_file,
+                "--allow-readable-image-password-file",
+            ),
+            hint: "give it with --image-password-file, --image-password-env or --image-password-fd",
+        }
     }
-    args.key_password_fd.map(from_fd).transpose()
+
+    /// The password that the options name; `None` when they name none.
+    fn given(&self) -> Result<Option<Password>> {
+        if let Some(name) = self.env {
+            return from_env(name, std::env::var_os(name)).map(Some);
+        }
+        if let Some(path) = self.file {
+            return from_file(path, self.readable).map(Some);
+        }
+        self.fd.map(from_fd).transpose()
+    }
+
+    /// Calls `work` with the password that the options name. When they name none, without one, and
+    /// again with what is typed when one is needed.
+    ///
+    /// # Errors
+    /// [`Code::PasswordMissing`] when the source does not exist, or nobody can be asked;
+    /// [`Code::Password`] when what it holds cannot be a password or others can read it;
+    /// [`Code::InputIo`]; [`Code::Cancelled`] on Ctrl-C; what `work` returns.
+    pub(crate) fn with<T>(
+        &self,
+        what: &Path,
+        work: &mut dyn FnMut(Option<&Password>) -> Result<T>,
+    ) -> Result<T> {
+        if let Some(password) = self.given()? {
+            return work(Some(&password));
+        }
+        let mut result = work(None);
+        let mut asked = 0_u32;
+        while let Err(e) = &result {
+            let again = match e.code() {
+                Code::PasswordMissing => true,
+                Code::Password => asked > 0 && asked < ATTEMPTS,
+                _ => false,
+            };
+            if !again {
+                break;
+            }
+            if asked > 0 {
+                crate::output::to_stderr("That is not the password.");
+            }
+            let typed = ask(what, self.hint)?;
+            asked = asked.saturating_add(1);
+            result = work(Some(&typed));
+        }
+        result
+    }
 }
 
 fn from_env(name: &str, value: Option<std::ffi::OsString>) -> Result<Password> {
@@ -45,7 +115,7 @@ fn from_env(name: &str, value: Option<std::ffi::OsString>) -> Result<Password> {
     Ok(Password::new(text))
 }
 
-fn from_file(path: &Path, readable_by_others: bool) -> Result<Password> {
+fn from_file(path: &Path, readable_by_others: (bool, &str)) -> Result<Password> {
     let shown = path.to_string_lossy();
     let io = |e| Error::from_io(Code::InputIo, "cannot read the password file", e).within(&shown);
     let mut file = File::open(path).map_err(io)?;
@@ -54,14 +124,14 @@ fn from_file(path: &Path, readable_by_others: bool) -> Result<Password> {
         return Err(Error::new(Code::InputIo, "the password file is a folder").within(&shown));
     }
     #[cfg(unix)]
-    if meta.is_file() && !readable_by_others {
+    if meta.is_file() && !readable_by_others.0 {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = meta.permissions().mode() & 0o7777;
         if mode & 0o044 != 0 {
             let what = format!("other users can read the password file (mode {mode:04o})");
             return Err(Error::new(Code::Password, what)
                 .within(&shown)
-                .hint("chmod 600 it, or say --allow-readable-password-file"));
+                .hint(format!("chmod 600 it, or say {}", readable_by_others.1)));
         }
     }
     let _ = readable_by_others;
@@ -108,20 +178,20 @@ fn strip_newline(bytes: &mut Vec<u8>) {
 ///
 /// # Errors
 /// [`Code::PasswordMissing`] at once where nobody can be asked; [`Code::Cancelled`] on Ctrl-C.
-pub(crate) fn ask(key: &Path) -> Result<Password> {
+fn ask(what: &Path, hint: &str) -> Result<Password> {
     let nobody = || {
-        let shown = escape(&key.to_string_lossy());
+        let shown = escape(&what.to_string_lossy());
         Error::new(
             Code::PasswordMissing,
             format!("{shown} needs a password, and there is no terminal to ask on"),
         )
-        .hint("give it with --key-password-file, --key-password-env or --key-password-fd")
+        .hint(hint)
     };
     if !std::io::stderr().is_terminal() {
         return Err(nobody());
     }
     signals::terminal::remember();
-    let prompt = format!("Password for {}: ", escape(&key.to_string_lossy()));
+    let prompt = format!("Password for {}: ", escape(&what.to_string_lossy()));
     let typed = signals::interruptible(|| rpassword::prompt_password(prompt));
     signals::terminal::restore();
     match typed {
@@ -168,9 +238,9 @@ mod tests {
         std::fs::write(&path, b"secret\n").unwrap();
         for (mode, refused) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let code = from_file(&path, false).err().map(|e| e.code());
+            let code = from_file(&path, (false, "--x")).err().map(|e| e.code());
             assert_eq!(code, refused.then_some(Code::Password), "{mode:o}");
-            assert!(from_file(&path, true).is_ok());
+            assert!(from_file(&path, (true, "--x")).is_ok());
         }
     }
 
@@ -181,7 +251,7 @@ mod tests {
         assert!(read(&mut &long[..4096]).is_ok());
         assert_eq!(read(&mut &b"\xff\n"[..]).unwrap_err().code(), Code::Password);
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(from_file(dir.path(), true).unwrap_err().code(), Code::InputIo);
+        assert_eq!(from_file(dir.path(), (true, "--x")).unwrap_err().code(), Code::InputIo);
     }
 
     #[cfg(target_os = "linux")]

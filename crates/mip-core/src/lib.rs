@@ -186,6 +186,7 @@
 )]
 
 pub mod app;
+mod contents;
 mod convert;
 pub mod icon;
 mod input;
@@ -202,6 +203,7 @@ pub mod tarball;
 pub mod tree;
 mod verify;
 
+pub use contents::{ContentEntry, Contents, LookOptions, OnEntry, cat, files};
 pub use convert::Convert;
 pub use input::Input;
 pub use inspect::{InspectOptions, inspect};

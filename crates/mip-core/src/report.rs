@@ -284,6 +284,7 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
         ("listing", schema::<Listing>()),
         ("extraction", schema::<Extraction>()),
         ("sign", schema::<SignReport>()),
+        ("contents", schema::<crate::contents::Contents>()),
     ]
 }
 

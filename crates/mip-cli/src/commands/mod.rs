@@ -1,8 +1,10 @@
 //! One module per command: options to library calls to a reply.
 
+pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod extract;
+pub(crate) mod files;
 pub(crate) mod formats;
 pub(crate) mod identity;
 pub(crate) mod inspect;
@@ -11,10 +13,10 @@ pub(crate) mod man;
 pub(crate) mod sign;
 pub(crate) mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mip_base::{Code, Error, FileAt, ReadAt as _, Result, Section, escape};
+use mip_base::{CONTAINER_STEP, Code, Error, FileAt, ReadAt as _, Result, Section, escape};
 use mip_core::Output;
 use mip_core::SignerReport;
 
@@ -28,6 +30,22 @@ fn shown(path: &Path, stdin_name: &str) -> String {
     } else {
         path.to_string_lossy().into_owned()
     }
+}
+
+/// Splits `Tool.zip//Tool.pkg//Distribution` into the file and the path inside it, where no file
+/// has the whole name. (To the system, `//` in a path is the same as `/`.)
+fn steps(file: &Path) -> (PathBuf, Option<String>) {
+    let whole = || (file.to_owned(), None);
+    let Some(text) = file.to_str() else { return whole() };
+    if file.exists() || crate::args::is_dash(file) {
+        return whole();
+    }
+    let split = text.match_indices(CONTAINER_STEP).find_map(|(at, step)| {
+        let before = Path::new(text.get(..at)?);
+        let behind = text.get(at.checked_add(step.len())?..)?;
+        before.is_file().then(|| (before.to_owned(), Some(behind.to_owned())))
+    });
+    split.unwrap_or_else(whole)
 }
 
 /// One line about a signer.

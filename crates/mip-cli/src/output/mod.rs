@@ -46,6 +46,27 @@ pub(crate) fn copy_to_stdout(mut from: impl io::Read) -> Result<()> {
     interruptible(|| out.flush()).map_err(stdout_failed)
 }
 
+/// Stdout for the bytes of a file. A reader that goes away ends the work: nobody wants the rest.
+#[derive(Debug)]
+pub(crate) struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_all(buf).map(|()| buf.len())
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        // Not through the line buffer of stdout: what is written is not lines.
+        interruptible(|| out.write_all(buf).and_then(|()| out.flush()))
+            .map_err(|e| stdout_failed(e).into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn stdout_failed(e: io::Error) -> Error {
     Error::from_io(Code::OutputIo, "cannot write to stdout", e)
 }

@@ -6,7 +6,7 @@ mod examine;
 mod flat;
 mod look;
 pub mod package_info;
-mod payload;
+pub(crate) mod payload;
 pub mod strings;
 mod xml;
 

@@ -48,10 +48,23 @@ pub(super) const MAX_SCRIPTS: usize = 1000;
 const HEAD: usize = 16;
 
 /// A cpio archive or Apple Archive, whatever it is compressed with.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     inner: Inner,
     /// How it is packed, in the words of the inspection.
     pub(super) format: &'static str,
+}
+
+/// One entry of an archive.
+pub(crate) struct ArchiveEntry {
+    /// `None` for the root folder itself.
+    pub(crate) path: Option<EntryPath>,
+    pub(crate) kind: EntryKind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    pub(crate) link: Option<String>,
+    pub(crate) mtime: Option<u64>,
 }
 
 enum Inner {
@@ -67,7 +80,7 @@ struct File {
 
 impl Archive {
     /// Looks at the first bytes of `input` and prepares to read.
-    pub(super) fn open(input: Box<dyn Read + Send>, job: &Job) -> Result<Self> {
+    pub(crate) fn open(input: Box<dyn Read + Send>, job: &Job) -> Result<Self> {
         let (head, input) = peek(input)?;
         // pbzx is the packing of cpio payloads and of Apple Archives; what comes out tells.
         let packing = sniff(&head);
@@ -83,22 +96,39 @@ impl Archive {
         Ok(Self { inner: Inner::Cpio(CpioReader::new(decoded, job)), format })
     }
 
+    /// Goes to the next entry, over what is left of the current one.
+    pub(crate) fn next_entry(&mut self) -> Result<Option<ArchiveEntry>> {
+        Ok(match &mut self.inner {
+            Inner::Cpio(r) => r.next_entry()?.map(|e| ArchiveEntry {
+                path: e.path,
+                kind: e.kind,
+                mode: e.mode,
+                uid: e.uid,
+                gid: e.gid,
+                size: e.size,
+                link: e.link,
+                mtime: Some(e.mtime),
+            }),
+            Inner::Apple(r) => r.next_entry()?.map(|e| ArchiveEntry {
+                path: e.path,
+                kind: e.kind,
+                mode: e.mode,
+                uid: e.uid,
+                gid: e.gid,
+                size: e.size,
+                link: e.link,
+                mtime: e.mtime,
+            }),
+        })
+    }
+
     fn next_file(&mut self) -> Result<Option<File>> {
-        loop {
-            let (path, kind, size) = match &mut self.inner {
-                Inner::Cpio(r) => match r.next_entry()? {
-                    Some(e) => (e.path, e.kind, e.size),
-                    None => return Ok(None),
-                },
-                Inner::Apple(r) => match r.next_entry()? {
-                    Some(e) => (e.path, e.kind, e.size),
-                    None => return Ok(None),
-                },
-            };
-            if let (Some(path), EntryKind::File) = (path, kind) {
-                return Ok(Some(File { path, size }));
+        while let Some(e) = self.next_entry()? {
+            if let (Some(path), EntryKind::File) = (e.path, e.kind) {
+                return Ok(Some(File { path, size: e.size }));
             }
         }
+        Ok(None)
     }
 
     /// Up to `limit` bytes of the current file.

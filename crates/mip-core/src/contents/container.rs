@@ -1,0 +1,325 @@
+//! A container that is open: how it lists, finds and hands out.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, Section, Source};
+use mip_codec::Compression;
+use mip_xar::{Xar, XarFile};
+
+use super::stream::{Stream, Then};
+use super::{ContentEntry, LookOptions, kind_word, no_entry, not_a_file, sha256};
+use crate::input::spool;
+use crate::inspect::positioned;
+use crate::probe::{Format, probe};
+use crate::tree::{self, Container as Archive, Tree, TreeEntry};
+
+/// Something that holds files.
+pub(super) enum Container {
+    /// A folder, a zip (a MIP archive is one), a tar.
+    Tree(Arc<dyn Tree>),
+    /// A flat package, or any other xar archive.
+    Xar(Box<Xar>),
+    /// A payload.
+    Stream(Stream),
+}
+
+/// What is called with the bytes of a file.
+type UseData<'v> = dyn FnMut(&mut dyn Read) -> Result<()> + 'v;
+
+impl Container {
+    pub(super) fn folder(path: &Path, job: &Job) -> Result<Self> {
+        Ok(Self::Tree(Arc::from(tree::open_directory(path, job)?)))
+    }
+
+    /// Opens what a file holds.
+    pub(super) fn open(
+        _name: &str,
+        data: Section,
+        _options: &LookOptions,
+        job: &Job,
+    ) -> Result<Self> {
+        let source: Source = Arc::new(data.clone());
+        let archive =
+            |how| Ok(Self::Tree(Arc::from(tree::open_archive(source.clone(), how, job)?)));
+        match probe(&source, job)? {
+            Format::Xar => Ok(Self::Xar(Box::new(Xar::open(source, job)?))),
+            Format::Zip | Format::Mip => archive(Archive::Zip),
+            Format::Tar(how) => archive(Archive::Tar(how.codec())),
+            Format::Cpio | Format::AppleArchive => Ok(Self::Stream(Stream::open(data, job)?)),
+            Format::Compressed => {
+                Stream::open(data, job).map(Self::Stream).map_err(|e| match e.code() {
+                    // What is packed is something else.
+                    Code::Cpio => not_a_container("a compressed file that holds no archive"),
+                    _ => e,
+                })
+            }
+            Format::Other(what) if !what.is_empty() => Err(not_a_container(what)),
+            _ => Err(not_a_container("of a format that is not known")),
+        }
+    }
+
+    /// Calls `visit` for what lies below the folder `below`, or for the file that it names.
+    pub(super) fn list(
+        &self,
+        below: &str,
+        hash: bool,
+        job: &Job,
+        visit: &mut dyn FnMut(ContentEntry) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Self::Tree(tree) => list_tree(tree.as_ref(), below, hash, job, visit),
+            Self::Xar(xar) => {
+                for file in xar.files() {
+                    job.check()?;
+                    if !is_in(file.path.as_str(), below, file.kind) {
+                        continue;
+                    }
+                    let mut entry = of_xar(file);
+                    if hash && file.data.is_some() {
+                        entry.sha256 = Some(sha256(&mut xar.open_file(file, job)?, job)?);
+                    }
+                    visit(entry)?;
+                }
+                Ok(())
+            }
+            Self::Stream(stream) => stream.walk(job, &mut |e, data| {
+                let path = e.path.as_ref().map_or("", |p| p.as_str());
+                if !path.is_empty() && is_in(path, below, e.kind) {
+                    let mut entry = ContentEntry::from(&e);
+                    if hash && e.kind == EntryKind::File {
+                        entry.sha256 = Some(sha256(data, job)?);
+                    }
+                    visit(entry)?;
+                }
+                Ok(Then::GoOn)
+            }),
+        }
+    }
+
+    /// What is at `path`; folders that no entry names count. The root is always there.
+    pub(super) fn find(&self, path: &str, job: &Job) -> Result<Option<EntryKind>> {
+        if path.is_empty() {
+            return Ok(Some(EntryKind::Directory));
+        }
+        match self {
+            Self::Tree(tree) => Ok(tree.get(path).map(|e| e.kind)),
+            Self::Xar(xar) => Ok(xar.find(path).map(|f| f.kind)),
+            Self::Stream(stream) => {
+                let mut found = None;
+                stream.walk(job, &mut |e, _| {
+                    if e.path.as_ref().is_some_and(|p| p.as_str() == path) {
+                        found = Some(e.kind);
+                        return Ok(Then::Stop);
+                    }
+                    Ok(Then::GoOn)
+                })?;
+                Ok(found)
+            }
+        }
+    }
+
+    /// Hands the bytes of the file at `path` over.
+    pub(super) fn with_file(
+        &self,
+        path: &str,
+        job: &Job,
+        use_data: &mut UseData<'_>,
+    ) -> Result<ContentEntry> {
+        match self {
+            Self::Tree(tree) => tree_file(tree.as_ref(), path, job, use_data),
+            Self::Xar(xar) => {
+                let file = xar_file(xar, path)?;
+                use_data(&mut xar.open_file(file, job)?).map_err(|e| e.within(path))?;
+                Ok(of_xar(file))
+            }
+            Self::Stream(stream) => {
+                let mut found = None;
+                stream.walk(job, &mut |e, data| {
+                    if e.path.as_ref().is_none_or(|p| p.as_str() != path) {
+                        return Ok(Then::GoOn);
+                    }
+                    if e.kind != EntryKind::File {
+                        return Err(not_a_file(path, e.kind, e.link.as_deref()));
+                    }
+                    use_data(data).map_err(|e| e.within(path))?;
+                    found = Some(ContentEntry::from(&e));
+                    Ok(Then::Stop)
+                })?;
+                found.ok_or_else(|| no_entry(path))
+            }
+        }
+    }
+
+    /// The bytes of the file at `path`, where they can be read at positions.
+    pub(super) fn positioned(&self, path: &str, job: &Job) -> Result<Section> {
+        match self {
+            Self::Tree(tree) => {
+                let (index, _) = tree_entry(tree.as_ref(), path)?;
+                positioned(tree.as_ref(), index, job).map_err(|e| e.within(path))
+            }
+            Self::Xar(xar) => {
+                let file = xar_file(xar, path)?;
+                if file.data.as_ref().is_some_and(|d| d.encoding == Compression::None) {
+                    return xar.stored(file);
+                }
+                self.spooled(path, job)
+            }
+            Self::Stream(_) => self.spooled(path, job),
+        }
+    }
+
+    /// A copy of a file that can only be read from its start.
+    fn spooled(&self, path: &str, job: &Job) -> Result<Section> {
+        let mut copy = None;
+        self.with_file(path, job, &mut |data| {
+            copy = Some(spool(data, None, job.limits().expanded_bytes, job)?);
+            Ok(())
+        })?;
+        copy.map(Section::whole).ok_or_else(|| no_entry(path))
+    }
+
+    /// What was left out of the lists.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let dropped = match self {
+            Self::Tree(tree) => tree.listing().dropped().total(),
+            _ => 0,
+        };
+        if dropped == 0 {
+            return Vec::new();
+        }
+        vec![format!(
+            "{dropped} entries that macOS archivers add (AppleDouble, .DS_Store) are not shown"
+        )]
+    }
+}
+
+fn not_a_container(what: &str) -> Error {
+    Error::new(Code::Unsupported, format!("this is {what}: there is nothing in it to look into"))
+        .hint("to print the file itself, end the path without //")
+}
+
+/// Whether an entry at `path` is shown for `below`: what lies below it, and itself when it is no folder.
+fn is_in(path: &str, below: &str, kind: EntryKind) -> bool {
+    match path.strip_prefix(below) {
+        Some("") => kind != EntryKind::Directory,
+        Some(rest) => below.is_empty() || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+fn of_tree(e: &TreeEntry) -> ContentEntry {
+    ContentEntry {
+        path: e.path.as_str().to_owned(),
+        kind: kind_word(e.kind).to_owned(),
+        mode: Some(e.mode),
+        uid: None,
+        gid: None,
+        bytes: e.size,
+        mtime: i64::try_from(e.mtime).ok(),
+        link: e.link.clone(),
+        sha256: None,
+    }
+}
+
+fn of_xar(f: &XarFile) -> ContentEntry {
+    let seconds = f.mtime.as_deref().and_then(|t| humantime::parse_rfc3339(t).ok());
+    let mtime = seconds.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    ContentEntry {
+        path: f.path.as_str().to_owned(),
+        kind: kind_word(f.kind).to_owned(),
+        mode: f.mode,
+        uid: f.uid,
+        gid: f.gid,
+        bytes: f.data.as_ref().map_or(0, |d| d.size),
+        mtime: mtime.and_then(|t| i64::try_from(t.as_secs()).ok()),
+        link: f.link.clone(),
+        sha256: None,
+    }
+}
+
+fn xar_file<'x>(xar: &'x Xar, path: &str) -> Result<&'x XarFile> {
+    let file = xar.find(path).ok_or_else(|| no_entry(path))?;
+    match file.kind {
+        EntryKind::File | EntryKind::Hardlink => Ok(file),
+        kind => Err(not_a_file(path, kind, file.link.as_deref())),
+    }
+}
+
+/// The file at `path`, over a hard link if it is one.
+fn tree_entry<'t>(tree: &'t dyn Tree, path: &str) -> Result<(usize, &'t TreeEntry)> {
+    let get = |path: &str| {
+        let index = tree.find(path)?;
+        Some((index, tree.entries().get(index)?))
+    };
+    let found = match get(path) {
+        Some((_, e)) if e.kind == EntryKind::Hardlink => e.link.as_deref().and_then(get),
+        other => other,
+    };
+    match found {
+        Some((index, e)) if e.kind == EntryKind::File => Ok((index, e)),
+        Some((_, e)) => Err(not_a_file(path, e.kind, e.link.as_deref())),
+        // A folder that no entry names.
+        None if EntryPath::new(path, &mip_base::Limits::default())
+            .is_ok_and(|p| tree.listing().is_folder(&p)) =>
+        {
+            Err(not_a_file(path, EntryKind::Directory, None))
+        }
+        None => Err(no_entry(path)),
+    }
+}
+
+fn list_tree(
+    tree: &dyn Tree,
+    below: &str,
+    hash: bool,
+    job: &Job,
+    visit: &mut dyn FnMut(ContentEntry) -> Result<()>,
+) -> Result<()> {
+    if !hash {
+        for (_, e) in tree.listing().sorted() {
+            job.check()?;
+            if is_in(e.path.as_str(), below, e.kind) {
+                visit(of_tree(e))?;
+            }
+        }
+        return Ok(());
+    }
+    tree.walk(None, job, &mut |e, data| {
+        if is_in(e.path.as_str(), below, e.kind) {
+            let mut entry = of_tree(e);
+            if let Some(data) = data {
+                entry.sha256 = Some(sha256(data, job)?);
+            }
+            visit(entry)?;
+        }
+        Ok(())
+    })
+}
+
+fn tree_file(
+    tree: &dyn Tree,
+    path: &str,
+    job: &Job,
+    use_data: &mut UseData<'_>,
+) -> Result<ContentEntry> {
+    let (index, entry) = tree_entry(tree, path)?;
+    let within = |e: Error| e.within(path);
+    if let Some(section) = tree.section(index).map_err(within)? {
+        use_data(&mut section.reader()).map_err(within)?;
+        return Ok(of_tree(entry));
+    }
+    let mut found = false;
+    let parent = entry.path.parent();
+    tree.walk(parent.as_ref(), job, &mut |e, data| {
+        if e.path == entry.path
+            && let Some(data) = data
+        {
+            found = true;
+            use_data(data)?;
+        }
+        Ok(())
+    })?;
+    if found { Ok(of_tree(entry)) } else { Err(no_entry(path)) }
+}

@@ -1,0 +1,268 @@
+//! Looking into things: what `mip files` lists and `mip cat` hands out.
+//!
+//! A path inside an input is written as everywhere else: components are separated by `/`, and
+//! [`CONTAINER_STEP`] (`//`) goes from a file into what it holds, as often as needed:
+//! `Tool.pkg//tool.pkg/Payload//usr/local/bin/tool`. Such a path, without the name of the input
+//! itself, is what the functions here take and give.
+
+mod container;
+mod stream;
+
+use std::io::{Read, Write};
+
+use mip_base::{
+    CONTAINER_STEP, Code, EntryKind, Error, Job, Result, Section, escape, hex, len64, read_some,
+};
+use mip_signing::Password;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::input::{Input, Opened};
+use crate::inspect::in_input;
+use crate::report::REPORT_VERSION;
+use container::Container;
+
+/// How something is looked into.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct LookOptions {
+    /// Also computes the SHA-256 of every file that is listed, which reads all of them.
+    pub sha256: bool,
+    /// Password of an encrypted disk image or volume on the way.
+    pub image_password: Option<Password>,
+}
+
+impl LookOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// One file, folder or link of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ContentEntry {
+    /// Path inside the input, with `//` between containers. Not escaped.
+    pub path: String,
+    /// `file`, `directory`, `symlink`, `hardlink`, `char-device`, `block-device`, `fifo`, `socket`.
+    pub kind: String,
+    /// Permission bits with setuid, setgid and sticky, where the container has them.
+    pub mode: Option<u32>,
+    /// Owner, where the container has one.
+    pub uid: Option<u32>,
+    /// Group, where the container has one.
+    pub gid: Option<u32>,
+    /// Bytes of a file when it is read (decompressed).
+    pub bytes: u64,
+    /// Modification time, seconds since 1970, where the container has one.
+    pub mtime: Option<i64>,
+    /// Target of a symbolic or hard link, as it is written.
+    pub link: Option<String>,
+    /// SHA-256 of a file's bytes in lower-case hex, where it was asked for.
+    pub sha256: Option<String>,
+}
+
+/// What [`files`] found, beside the entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Contents {
+    /// Version of this form.
+    pub schema_version: u32,
+    /// The entries, where they were collected.
+    pub entries: Vec<ContentEntry>,
+    /// What was left out or tolerated.
+    pub notes: Vec<String>,
+}
+
+impl Contents {
+    fn new() -> Self {
+        Self { schema_version: REPORT_VERSION, ..Self::default() }
+    }
+}
+
+/// What is called for each entry, in the order of the container.
+pub type OnEntry<'v> = dyn FnMut(ContentEntry) -> Result<()> + 'v;
+
+/// Lists what is at `paths` inside `input` (everything in its outermost container, when there are none):
+/// for a folder all that lies below it, for a file the file itself, and for a path that ends in
+/// `//` what that file holds. `visit` gets the entries; nothing of them is kept.
+///
+/// Nothing is judged: a signature is not checked, and what an installer could not be converted
+/// for is listed all the same.
+///
+/// # Errors
+/// [`Code::NoEntry`]; [`Code::Unsupported`] for a file that is no container; the codes of the
+/// formats on the way; [`Code::LimitNesting`] and other limits; what `visit` returns.
+pub fn files(
+    input: &Input,
+    paths: &[String],
+    options: &LookOptions,
+    job: &Job,
+    visit: &mut OnEntry<'_>,
+) -> Result<Contents> {
+    let place = |e: Error| in_input(e, input);
+    let opened = input.open(job)?;
+    let all = [String::new()];
+    let mut out = Contents::new();
+    for path in if paths.is_empty() { &all } else { paths } {
+        list(input, &opened, path, options, job, visit, &mut out.notes).map_err(place)?;
+    }
+    opened.unchanged().map_err(place)?;
+    Ok(out)
+}
+
+fn list(
+    input: &Input,
+    opened: &Opened,
+    path: &str,
+    options: &LookOptions,
+    job: &Job,
+    visit: &mut OnEntry<'_>,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let (container, prefix, last) = walk_to(input, opened, path, options, job)?;
+    let within = |e: Error| e.within(prefix.trim_end_matches(CONTAINER_STEP));
+    let mut found = last.is_empty();
+    container
+        .list(last, options.sha256, job, &mut |mut e: ContentEntry| {
+            found = true;
+            e.path = format!("{prefix}{}", e.path);
+            visit(e)
+        })
+        .map_err(within)?;
+    notes.extend(container.notes());
+    // A folder with nothing in it is there too.
+    if found || container.find(last, job).map_err(within)?.is_some() {
+        return Ok(());
+    }
+    Err(within(no_entry(last)))
+}
+
+/// Writes the bytes of the file at `path` inside `input` to `to`.
+///
+/// What has a checksum is checked, at the end: after an error, bytes that were written are to be
+/// thrown away. Signatures are not looked at.
+///
+/// # Errors
+/// As [`files`]; [`Code::Usage`] for what is not a file; [`Code::OutputIo`].
+pub fn cat(
+    input: &Input,
+    path: &str,
+    to: &mut dyn Write,
+    options: &LookOptions,
+    job: &Job,
+) -> Result<ContentEntry> {
+    let place = |e: Error| in_input(e, input);
+    let opened = input.open(job)?;
+    let (container, prefix, last) = walk_to(input, &opened, path, options, job).map_err(place)?;
+    let within = |e: Error| place(e.within(prefix.trim_end_matches(CONTAINER_STEP)));
+    let mut entry =
+        container.with_file(last, job, &mut |data| copy(data, to, job)).map_err(within)?;
+    opened.unchanged().map_err(place)?;
+    entry.path = format!("{prefix}{}", entry.path);
+    Ok(entry)
+}
+
+/// Opens the container that the last step of `path` is in. Returns it with the path up to it
+/// (empty, or ending in `//`) and the last step.
+fn walk_to<'p>(
+    input: &Input,
+    opened: &Opened,
+    path: &'p str,
+    options: &LookOptions,
+    job: &Job,
+) -> Result<(Container, &'p str, &'p str)> {
+    let mut container = match opened {
+        Opened::Folder(folder) => Container::folder(folder, job)?,
+        Opened::File { source, .. } => {
+            Container::open(input.name(), Section::whole(source.clone()), options, job)?
+        }
+    };
+    let (mut done, mut rest) = (0_usize, path);
+    let mut depth = 1_u64;
+    while let Some((step, behind)) = rest.split_once(CONTAINER_STEP) {
+        job.check()?;
+        let before = path.get(..done).unwrap_or_default().trim_end_matches(CONTAINER_STEP);
+        depth = depth.saturating_add(1);
+        let limit = job.limits().nesting.saturating_add(1);
+        if depth > limit {
+            let e = Error::limit(Code::LimitNesting, "containers in containers", limit, depth);
+            return Err(e.within(before));
+        }
+        let within = |e: Error| e.within(step).within(before);
+        let name = step.rsplit('/').next().unwrap_or(step);
+        let data = container.positioned(step, job).map_err(|e| e.within(before))?;
+        container = Container::open(name, data, options, job).map_err(within)?;
+        done = done.saturating_add(step.len()).saturating_add(CONTAINER_STEP.len());
+        rest = behind;
+    }
+    Ok((container, path.get(..done).unwrap_or_default(), rest.trim_end_matches('/')))
+}
+
+pub(crate) fn no_entry(path: &str) -> Error {
+    Error::new(Code::NoEntry, format!("there is no \"{}\" in it", escape(path)))
+}
+
+fn not_a_file(path: &str, kind: EntryKind, link: Option<&str>) -> Error {
+    let what = match (kind, link) {
+        (EntryKind::Directory, _) => "a folder: write / behind it, not //".to_owned(),
+        (EntryKind::Symlink, Some(to)) => {
+            format!("a symbolic link to \"{}\": name what it leads to", escape(to))
+        }
+        _ => "not a file".to_owned(),
+    };
+    Error::new(Code::Usage, format!("is {what}")).within(path)
+}
+
+fn kind_word(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File => "file",
+        EntryKind::Directory => "directory",
+        EntryKind::Symlink => "symlink",
+        EntryKind::Hardlink => "hardlink",
+        EntryKind::CharDevice => "char-device",
+        EntryKind::BlockDevice => "block-device",
+        EntryKind::Fifo => "fifo",
+        EntryKind::Socket => "socket",
+        _ => "other",
+    }
+}
+
+const BUFFER: u64 = 1 << 20;
+
+fn copy(from: &mut dyn Read, to: &mut dyn Write, job: &Job) -> Result<()> {
+    pump(from, job, &mut |bytes| {
+        to.write_all(bytes).map_err(|e| Error::from_io(Code::OutputIo, "cannot write", e))
+    })
+}
+
+fn sha256(from: &mut dyn Read, job: &Job) -> Result<String> {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    pump(from, job, &mut |bytes| {
+        hash.update(bytes);
+        Ok(())
+    })?;
+    Ok(hex(&hash.finalize()))
+}
+
+fn pump(
+    from: &mut dyn Read,
+    job: &Job,
+    use_bytes: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buf = job.buffer("copy buffer", BUFFER, BUFFER)?;
+    loop {
+        job.check()?;
+        let n =
+            read_some(from, &mut buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
+        let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { return Ok(()) };
+        use_bytes(bytes)?;
+        job.report(mip_base::Event::Advanced {
+            phase: mip_base::Phase::Extract,
+            bytes: len64(bytes.len()),
+        });
+    }
+}
