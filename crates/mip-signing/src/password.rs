@@ -18,6 +18,12 @@ impl Password {
         Self(Zeroizing::new(text))
     }
 
+    /// The password itself, for a reader of something else that it protects. Do not keep it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
