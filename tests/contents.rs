@@ -1,0 +1,209 @@
+//! `mip files` and `mip cat`: what they show is what other programs unpack.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{contents, has, mip, ok, root, run, sha256};
+use serde_json::Value;
+
+fn fixture(path: &str) -> PathBuf {
+    root().join("fixtures").join(path)
+}
+
+/// Path to kind and digest, or link target, as `common::contents` writes it.
+fn listed(file: &Path, paths: &[&str]) -> BTreeMap<String, String> {
+    let text = ok(mip().args(["files", "--json", "--sha256"]).arg(file).args(paths));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let entries = json["entries"].as_array().unwrap();
+    let what = |e: &Value| match e["kind"].as_str().unwrap() {
+        "directory" => "folder".to_owned(),
+        "symlink" => format!("link {}", e["link"].as_str().unwrap()),
+        _ => e["sha256"].as_str().unwrap().to_owned(),
+    };
+    entries.iter().map(|e| (e["path"].as_str().unwrap().to_owned(), what(e))).collect()
+}
+
+/// What bsdtar unpacks of `archive`, below `prefix`.
+fn unpacked(archive: &Path, prefix: &str) -> BTreeMap<String, String> {
+    let dir = tempfile::tempdir().unwrap();
+    ok(Command::new("bsdtar").arg("-xf").arg(archive).arg("-C").arg(dir.path()));
+    contents(dir.path()).into_iter().map(|(p, what)| (format!("{prefix}{p}"), what)).collect()
+}
+
+fn cat(file: &Path, path: &str) -> Vec<u8> {
+    let out = run(mip().arg("cat").arg(file).arg(path));
+    assert!(out.status.success(), "{path}: {}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+/// The exit status and the code of a call that must fail.
+fn refused(c: &mut Command) -> (i32, String) {
+    let out = run(c);
+    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    let code = err.strip_prefix("error[").and_then(|e| e.split_once(']'));
+    (out.status.code().unwrap(), code.unwrap_or_else(|| panic!("{err}")).0.to_owned())
+}
+
+/// Folders that no entry of an archive names are made when it is unpacked.
+fn without_folders(of: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    of.into_iter().filter(|(_, what)| what != "folder").collect()
+}
+
+#[test]
+fn lists_are_what_bsdtar_unpacks() {
+    if !has("bsdtar") {
+        return;
+    }
+    for file in [
+        "pkg/component-with-app/Sample.pkg",
+        "pkg/distribution/Sample.pkg",
+        // Not scripts-only: bsdtar 3.6 does not read xar archives with SHA-256.
+        "pkg/bundle-style/Old.pkg.zip",
+        "app/zip/Sample.app.zip",
+        "app/tar-gz/Sample.app.tar.gz",
+        "mip/vector-signed.mip",
+    ] {
+        let file = fixture(file);
+        let ours = without_folders(listed(&file, &[]));
+        assert_eq!(ours, without_folders(unpacked(&file, "")), "{}", file.display());
+    }
+    let folder = fixture("app/folder/Sample.app");
+    assert_eq!(listed(&folder, &[]), contents(&folder));
+}
+
+#[test]
+fn a_payload_is_a_container_of_its_own() {
+    if !has("bsdtar") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (package, step) in [
+        ("pkg/component-with-app/Sample.pkg", "Payload"),
+        ("pkg/scripts-only/Enroll.pkg", "Scripts"),
+    ] {
+        let package = fixture(package);
+        let payload = dir.path().join("payload");
+        std::fs::write(&payload, cat(&package, step)).unwrap();
+        let inside = format!("{step}//");
+        let ours = listed(&package, &[&inside]);
+        assert_eq!(ours, unpacked(&payload, &inside));
+        // Each file by itself is what the list says.
+        let mut files = 0;
+        for (path, digest) in ours.iter().filter(|(_, w)| *w != "folder" && w.len() == 64) {
+            assert_eq!(sha256(&cat(&package, path)), *digest, "{path}");
+            files += 1;
+        }
+        assert!(files > 0);
+    }
+}
+
+#[test]
+fn paths_go_through_any_number_of_containers() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = fixture("pkg/component-with-app/Sample.pkg");
+    // zip -> pkg -> payload, by way of Python's zipfile, deflated.
+    if !has("python3") {
+        return;
+    }
+    let zip = dir.path().join("Suite.zip");
+    let script = "import sys,zipfile\nwith zipfile.ZipFile(sys.argv[1],'w',zipfile.ZIP_DEFLATED) as z:\n z.write(sys.argv[2],'in/Sample.pkg')";
+    ok(Command::new("python3").args(["-c", script]).arg(&zip).arg(&package));
+    let direct = listed(&package, &["Payload//"]);
+    let nested = listed(&zip, &["in/Sample.pkg//Payload//"]);
+    let stripped: BTreeMap<_, _> = nested
+        .iter()
+        .map(|(p, w)| (p.strip_prefix("in/Sample.pkg//").unwrap().to_owned(), w.clone()))
+        .collect();
+    assert_eq!(stripped, direct);
+    // The file may carry the path, as `inspect` prints it; what is printed can be pasted.
+    let inspected: Value =
+        serde_json::from_str(&ok(mip().arg("inspect").arg(&zip).arg("--json"))).unwrap();
+    let place = inspected["identity"]["version"]["source"]["place"].as_str().unwrap();
+    assert!(place.starts_with("Suite.zip//in/Sample.pkg//"), "{place}");
+    let pasted = run(mip().arg("cat").arg(place).current_dir(dir.path()));
+    assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
+    assert_eq!(pasted.stdout, cat(&zip, place.strip_prefix("Suite.zip//").unwrap()));
+    // One container more than the limit allows.
+    let deep = refused(
+        mip().args(["--limit", "nesting=1", "files"]).arg(&zip).arg("in/Sample.pkg//Payload//"),
+    );
+    assert_eq!(deep, (5, "E_LIMIT_NESTING".to_owned()));
+}
+
+#[test]
+fn folders_files_and_what_is_not_there() {
+    let zip = fixture("app/zip/Sample.app.zip");
+    let all = listed(&zip, &[]);
+    let below: BTreeMap<_, _> = all
+        .iter()
+        .filter(|(p, _)| p.starts_with("Sample.app/Contents/MacOS/"))
+        .map(|(p, w)| (p.clone(), w.clone()))
+        .collect();
+    assert_eq!(listed(&zip, &["Sample.app/Contents/MacOS"]), below);
+    assert_eq!(listed(&zip, &["Sample.app/Contents/MacOS/"]), below);
+    let plist = "Sample.app/Contents/Info.plist";
+    assert_eq!(listed(&zip, &[plist]).keys().collect::<Vec<_>>(), [plist]);
+    for (path, code) in [
+        ("Sample.app/Contents/Nothing", "E_NO_ENTRY"),
+        ("Sample.app/Contents/Nothing//", "E_NO_ENTRY"),
+        ("Sample.app/Contents//", "E_USAGE"),
+        ("Sample.app/Contents/Info.plist//", "E_UNSUPPORTED"),
+    ] {
+        assert_eq!(refused(mip().arg("files").arg(&zip).arg(path)).1, code, "{path}");
+    }
+    assert_eq!(refused(mip().arg("cat").arg(&zip).arg("Sample.app/Contents")).1, "E_USAGE");
+    assert_eq!(refused(mip().arg("cat").arg(&zip)).1, "E_USAGE");
+    let link = "Sample.app/Contents/Frameworks/SampleKit.framework/SampleKit";
+    assert!(all[link].starts_with("link "));
+    assert_eq!(refused(mip().arg("cat").arg(&zip).arg(link)).1, "E_USAGE");
+}
+
+#[test]
+fn cat_as_json_holds_the_file() {
+    let zip = fixture("app/zip/Sample.app.zip");
+    let json = |path: &str| -> Value {
+        serde_json::from_str(&ok(mip().args(["cat", "--json"]).arg(&zip).arg(path))).unwrap()
+    };
+    let plist = json("Sample.app/Contents/Info.plist");
+    let text = String::from_utf8(cat(&zip, "Sample.app/Contents/Info.plist")).unwrap();
+    assert_eq!(plist["text"].as_str().unwrap(), text);
+    assert_eq!(plist["entry"]["bytes"].as_u64().unwrap(), text.len() as u64);
+    let program = json("Sample.app/Contents/MacOS/Sample");
+    assert!(program["text"].is_null());
+    let python = "import sys,json,base64\nsys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)['base64']))";
+    if has("python3") {
+        use std::io::Write as _;
+        use std::process::Stdio;
+        let mut c = Command::new("python3");
+        let mut child =
+            c.args(["-c", python]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(program.to_string().as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        assert_eq!(out.stdout, cat(&zip, "Sample.app/Contents/MacOS/Sample"));
+    }
+}
+
+#[test]
+fn names_cannot_disturb_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    std::fs::write(dir.path().join("in/a\u{1b}[31mb\nc"), b"x").unwrap();
+    let text = ok(mip().arg("files").arg(dir.path().join("in")));
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains("\\u{1b}[31mb\\u{a}c"), "{text}");
+}
