@@ -123,12 +123,20 @@ impl Value {
 /// [`Code::Limit`], [`Code::LimitDepth`] for [`Limits::plist_bytes`](mip_base::Limits::plist_bytes),
 /// [`plist_visits`](mip_base::Limits::plist_visits), [`plist_depth`](mip_base::Limits::plist_depth).
 pub fn read(data: &[u8], job: &Job) -> Result<Value> {
+    read_limited(data, job.limits().plist_bytes, job)
+}
+
+/// Reads a property list of at most `limit` bytes, in place of
+/// [`Limits::plist_bytes`](mip_base::Limits::plist_bytes): for lists that carry large data.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_limited(data: &[u8], limit: u64, job: &Job) -> Result<Value> {
     let len = len64(data.len());
-    let limit = job.limits().plist_bytes;
     if len > limit {
         return Err(Error::limit(Code::Limit, "plist-bytes", limit, len));
     }
-    let mut budget = Budget { visits: 0, bytes: 0, job };
+    let mut budget = Budget { visits: 0, bytes: 0, limit, job };
     if data.starts_with(b"bplist") {
         return binary::read(data, &mut budget);
     }
@@ -153,6 +161,8 @@ pub fn read(data: &[u8], job: &Job) -> Result<Value> {
 struct Budget<'j> {
     visits: u64,
     bytes: u64,
+    /// Most bytes of the list as stored.
+    limit: u64,
     job: &'j Job,
 }
 
@@ -181,7 +191,7 @@ impl Budget<'_> {
 
     /// `bytes` of text or data are kept. Values shared in a binary plist count each time.
     fn keep(&mut self, bytes: usize) -> Result<()> {
-        let limit = self.job.limits().plist_bytes.saturating_mul(2);
+        let limit = self.limit.saturating_mul(2);
         self.bytes = self.bytes.saturating_add(len64(bytes));
         if self.bytes > limit {
             return Err(Error::limit(
