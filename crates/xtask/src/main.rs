@@ -10,6 +10,7 @@ mod bench_inputs;
 mod demo;
 mod docs;
 mod fixtures;
+mod hostile;
 mod tree_files;
 
 use std::process::ExitCode;
