@@ -8,6 +8,7 @@ pub mod bom;
 pub mod chunks;
 pub mod cpio;
 pub mod heap;
+pub mod hfs;
 pub mod partition;
 pub mod pkg;
 pub mod shared;
