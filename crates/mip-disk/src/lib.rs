@@ -32,7 +32,9 @@
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
 )]
 
+pub mod encrypted;
 pub mod partition;
+pub mod sparse;
 pub mod volume;
 
 use mip_base::{Code, Error, ReadAt, Result, len64};

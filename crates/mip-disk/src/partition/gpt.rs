@@ -76,7 +76,7 @@ fn magic_at(disk: &Source, at: u64) -> Result<bool> {
 fn copy(disk: &Source, sector: u64, at: u64, job: &Job) -> Result<Map> {
     let header = header(disk, sector, at, job)?;
     check_count(header.count, job)?;
-    let bytes = header.count.checked_mul(header.entry_size).unwrap_or(u64::MAX);
+    let bytes = header.count.saturating_mul(header.entry_size);
     if header.entries_at.checked_add(bytes).is_none_or(|end| end > disk.size()) {
         return Err(bad("the entries of the GPT do not lie on the disk").at(header.entries_at));
     }

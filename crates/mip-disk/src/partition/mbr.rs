@@ -66,7 +66,7 @@ pub(super) fn read(disk: &Source, table: &[Entry], job: &Job) -> Result<Option<M
 }
 
 fn partition(e: &Entry, base: u64) -> Result<Partition> {
-    let first = base.checked_add(u64::from(e.first)).unwrap_or(u64::MAX);
+    let first = base.saturating_add(u64::from(e.first));
     let start = first.checked_mul(SECTOR).ok_or_else(|| {
         Error::new(Code::PartitionMap, format!("partition {} is past all disks", e.index))
     })?;
