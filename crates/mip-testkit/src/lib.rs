@@ -3,6 +3,7 @@
 //! Written from the formats' descriptions and independent of the readers under test: this
 //! crate depends on none of them, so a wrong idea cannot be both written and read back.
 
+pub mod apfs;
 pub mod app;
 pub mod bom;
 pub mod chunks;
