@@ -91,15 +91,14 @@ pub struct Decoded {
 /// [`Limits::lzma_memory`](mip_base::Limits::lzma_memory); [`Code::Limit`] for a flood of tiny
 /// bzip2 streams; [`Code::Cancelled`].
 pub fn decode(codec: Codec, input: &[u8], out: &mut [u8], job: &Job) -> Result<Decoded> {
-    job.check()?;
-    let done = match codec {
+    let done = job.check().and_then(|()| match codec {
         Codec::Adc => adc::decode(input, out),
         Codec::Zlib => zlib(input, out),
         Codec::Bzip2 => machine(&mut Bzip2::new(), input, out, job),
         Codec::Lzfse => lzfse(input, out, job),
         Codec::Lzvn => lzvn::decode(input, out),
         Codec::Xz => machine(&mut Xz::stream(job.limits()), input, out, job),
-    };
+    });
     let kept = done.as_ref().map_or(0, |d| d.produced);
     if let Some(rest) = out.get_mut(kept..) {
         rest.fill(0);

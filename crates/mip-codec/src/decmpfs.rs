@@ -136,6 +136,9 @@ impl Header {
 pub fn open(xattr: Vec<u8>, resource_fork: Option<Source>, job: &Job) -> Result<Source> {
     let header = Header::parse(&xattr)?;
     let codec = header.codec()?;
+    if header.size == 0 {
+        return Ok(Arc::new(Vec::new()));
+    }
     if header.in_resource_fork() {
         let fork = resource_fork.filter(|f| f.size() > 0).ok_or_else(|| {
             damaged(format!("the file has no resource fork for its {} data", header.name()))
@@ -291,7 +294,7 @@ impl Blocks {
             b.table = b.base.saturating_add(4);
             b.fork_bytes(b.base, &mut word)?;
             b.holds(u64::from(le_u32(&word, 0).unwrap_or(0)), 8)?;
-        } else if count > 0 {
+        } else {
             // One offset more than blocks.
             b.holds((first / 4).saturating_sub(1), 4)?;
         }

@@ -57,3 +57,72 @@ first = iter([True])
 put("pbzx-raw", chunks(b"x", n, pieces, lambda p: p if next(first, False) else lzma.compress(p)))
 # A whole number of blocks: nothing but the end of the file ends it.
 put("pbzx-full", chunks(b"x", half, [plain[:half], plain[half:]], lambda p: lzma.compress(p)))
+
+
+def adc(data):
+    """ADC, greedy, with all three kinds of operations."""
+    out, at, start = b"", 0, 0
+
+    def flush(end):
+        nonlocal out, start
+        while start < end:
+            run = data[start : min(end, start + 128)]
+            out += bytes([0x7F + len(run)]) + run
+            start += len(run)
+
+    while at < len(data):
+        best, dist = 0, 0
+        for d in range(1, min(at, 65536) + 1):
+            n = 0
+            while n < 67 and at + n < len(data) and data[at + n - d] == data[at + n]:
+                n += 1
+            if n > best:
+                best, dist = n, d
+        if 3 <= best <= 18 and dist <= 1024:
+            flush(at)
+            out += bytes([(best - 3) << 2 | (dist - 1) >> 8, (dist - 1) & 0xFF])
+        elif best >= 4:
+            flush(at)
+            out += bytes([0x40 | best - 4]) + struct.pack(">H", dist - 1)
+        else:
+            at += 1
+            continue
+        at += best
+        start = at
+    flush(at)
+    return out
+
+
+put("adc", adc(plain))
+
+# `mixed`: runs, near and far repeats and noise, for the operations of LZVN and LZFSE.
+state, noise = 1, bytearray()
+for _ in range(3000):
+    state = state * 1103515245 + 12345 & 0x7FFFFFFF
+    noise.append(state >> 16 & 0xFF)
+noise = bytes(noise)
+mixed = noise[:700] + b"\0" * 400 + noise[100:600] + noise[1000:1100] + b"ab" * 40 + noise
+mixed += noise[50:60] + noise[2000:2300] + plain[:300] + mixed[:20]
+put("mixed", mixed)
+
+# The reference encoder: a shared library of github.com/lzfse/lzfse, named by the environment.
+import ctypes, os
+
+if path := os.environ.get("LIBLZFSE"):
+    lib = ctypes.CDLL(path)
+    lib.lzvn_encode_buffer.restype = lib.lzfse_encode_buffer.restype = ctypes.c_size_t
+
+    def encode(name, data):
+        scratch = ctypes.create_string_buffer(4 << 20)
+        room = 2 * len(data) + 1000
+        out = ctypes.create_string_buffer(room)
+        size = ctypes.c_size_t
+        n = getattr(lib, name)(out, size(room), data, size(len(data)), scratch)
+        assert n
+        return out.raw[:n]
+
+    put("lzvn", encode("lzvn_encode_buffer", plain))
+    put("lzvn-mixed", encode("lzvn_encode_buffer", mixed))
+    # Below 4 KiB the encoder writes a bvxn block, above bvx2.
+    put("lzfse-vn", encode("lzfse_encode_buffer", plain))
+    put("lzfse-mixed", encode("lzfse_encode_buffer", mixed))
