@@ -1,0 +1,329 @@
+//! Trees: finding nodes, a bounded cache of them, and moving over records in key order.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mip_base::{Code, Error, Job, Result};
+
+use crate::btree::{INFO_PHYSICAL, Kind, Node};
+use crate::crypto::VolumeKey;
+use crate::object::Device;
+use crate::omap::Omap;
+
+/// A bounded cache in two generations: when the young one is full it becomes the old one,
+/// and the old one is dropped. What is found in the old one becomes young again.
+pub(crate) struct Cache {
+    half: usize,
+    generations: Mutex<[HashMap<u64, Arc<Node>>; 2]>,
+}
+
+impl Cache {
+    /// A cache of about `bytes` of nodes of `block_size` bytes.
+    pub(crate) fn new(bytes: u64, block_size: u32) -> Self {
+        let nodes = bytes.checked_div(u64::from(block_size)).unwrap_or(0);
+        let half = usize::try_from(nodes.wrapping_shr(1)).unwrap_or(usize::MAX).max(8);
+        Self { half, generations: Mutex::default() }
+    }
+
+    fn get(&self, block: u64) -> Option<Arc<Node>> {
+        let mut g = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let [young, old] = &mut *g;
+        if let Some(n) = young.get(&block) {
+            return Some(n.clone());
+        }
+        let n = old.remove(&block)?;
+        young.insert(block, n.clone());
+        Some(n)
+    }
+
+    fn put(&self, block: u64, node: &Arc<Node>) {
+        let mut g = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let [young, old] = &mut *g;
+        if young.len() >= self.half {
+            *old = std::mem::take(young);
+        }
+        young.insert(block, node.clone());
+    }
+}
+
+/// How a tree names its nodes.
+#[derive(Clone)]
+pub(crate) enum Names {
+    /// By block number.
+    Physical,
+    /// By virtual object identifier.
+    Virtual(Arc<Omap>),
+}
+
+/// A tree.
+pub(crate) struct Tree {
+    pub(crate) device: Device,
+    pub(crate) kind: Kind,
+    names: Names,
+    key: Option<Arc<VolumeKey>>,
+    root: Arc<Node>,
+    root_block: u64,
+    cache: Cache,
+}
+
+impl Tree {
+    /// Reads and checks the root node `oid`.
+    pub(crate) fn open(
+        device: Device,
+        kind: Kind,
+        names: Names,
+        oid: u64,
+        key: Option<Arc<VolumeKey>>,
+        job: &Job,
+    ) -> Result<Self> {
+        let (root_block, root) = load(&device, kind, &names, key.as_deref(), oid, None, job)?;
+        let cache = Cache::new(job.limits().image_cache.wrapping_shr(2), device.block_size);
+        let names = if root.info_flags & INFO_PHYSICAL == 0 { names } else { Names::Physical };
+        Ok(Self { device, kind, names, key, root: Arc::new(root), root_block, cache })
+    }
+
+    /// Child `i` of `parent`, and the block that it is in. `keep`: put it into the cache.
+    fn child(&self, parent: &Node, i: usize, keep: bool, job: &Job) -> Result<(u64, Arc<Node>)> {
+        let oid = parent.child(i)?;
+        let key = self.key.as_deref();
+        let block = match &self.names {
+            Names::Physical => oid,
+            Names::Virtual(map) => map.find(oid, job)?.block,
+        };
+        if let Some(n) = self.cache.get(block) {
+            // A cached node was checked for its own place in the tree; this one may differ.
+            if n.level.checked_add(1) == Some(parent.level) {
+                return Ok((block, n));
+            }
+        }
+        let (block, node) =
+            load(&self.device, self.kind, &self.names, key, oid, Some(parent.level), job)?;
+        let node = Arc::new(node);
+        if keep {
+            self.cache.put(block, &node);
+        }
+        Ok((block, node))
+    }
+
+    /// A cursor at the first record whose key is not less than what `order` looks for.
+    /// `order` tells how a key compares to that.
+    pub(crate) fn seek(&self, order: impl Fn(&[u8]) -> Ordering, job: &Job) -> Result<Cursor<'_>> {
+        let mut c = Cursor::new(self, true);
+        c.descend(&order, job)?;
+        Ok(c)
+    }
+
+    /// A cursor at the last record whose key is not greater than what `order` looks for.
+    pub(crate) fn floor(&self, order: impl Fn(&[u8]) -> Ordering, job: &Job) -> Result<Cursor<'_>> {
+        let mut c = Cursor::new(self, true);
+        c.descend(
+            |k| if order(k) == Ordering::Greater { Ordering::Greater } else { Ordering::Less },
+            job,
+        )?;
+        c.back(job)?;
+        Ok(c)
+    }
+
+    /// A cursor at the first record, for one pass over all of them: leaves are not cached.
+    pub(crate) fn first(&self, job: &Job) -> Result<Cursor<'_>> {
+        let mut c = Cursor::new(self, false);
+        c.descend(|_| Ordering::Greater, job)?;
+        Ok(c)
+    }
+}
+
+/// Reads node `oid` below a node of level `above` (`None`: a root).
+fn load(
+    device: &Device,
+    kind: Kind,
+    names: &Names,
+    key: Option<&VolumeKey>,
+    oid: u64,
+    above: Option<u16>,
+    job: &Job,
+) -> Result<(u64, Node)> {
+    let (block, encrypted) = match names {
+        Names::Physical => (oid, key.is_some()),
+        Names::Virtual(map) => {
+            let found = map.find(oid, job)?;
+            (found.block, found.encrypted)
+        }
+    };
+    let mut data = device.raw(block, job)?;
+    if encrypted {
+        let Some(key) = key else {
+            return Err(Error::new(Code::PasswordMissing, "the volume is encrypted"));
+        };
+        key.decrypt_blocks(&mut data, block, device.block_size);
+    }
+    let header = device.check(block, &data)?;
+    if header.oid != oid {
+        return Err(Error::new(
+            Code::ApfsObject,
+            format!("block {block} holds object {}, not {oid}", header.oid),
+        )
+        .at(device.shown(block)));
+    }
+    let node =
+        Node::parse(data, header, kind, above.is_none()).map_err(|e| e.at(device.shown(block)))?;
+    if above.is_some_and(|a| node.level.checked_add(1) != Some(a)) {
+        return Err(Error::new(
+            Code::ApfsBtree,
+            format!("a tree node of level {} is not one below its parent", node.level),
+        )
+        .at(device.shown(block)));
+    }
+    Ok((block, node))
+}
+
+/// A node on the way to a place, with the index of the record or child.
+struct Level {
+    block: u64,
+    node: Arc<Node>,
+    index: usize,
+}
+
+/// A place in a tree. Each node is entered at most once in each direction.
+pub(crate) struct Cursor<'t> {
+    tree: &'t Tree,
+    /// From the root to a leaf.
+    stack: Vec<Level>,
+    entered: HashSet<u64>,
+    keep: bool,
+    /// The last key before the current leaf: keys must go on from there.
+    before: Vec<u8>,
+}
+
+impl<'t> Cursor<'t> {
+    fn new(tree: &'t Tree, keep: bool) -> Self {
+        Self { tree, stack: Vec::new(), entered: HashSet::new(), keep, before: Vec::new() }
+    }
+
+    fn enter(&mut self, block: u64, node: Arc<Node>, index: usize) -> Result<()> {
+        if !self.entered.insert(block) {
+            return Err(Error::new(Code::ApfsBtree, "a tree leads to the same node twice")
+                .at(self.tree.device.shown(block)));
+        }
+        self.stack.push(Level { block, node, index });
+        Ok(())
+    }
+
+    /// From the root to the first record that is not less.
+    fn descend(&mut self, order: impl Fn(&[u8]) -> Ordering, job: &Job) -> Result<()> {
+        let mut block = self.tree.root_block;
+        let mut node = self.tree.root.clone();
+        loop {
+            let less = node.partition(|k| order(k) == Ordering::Less);
+            if node.level == 0 {
+                self.enter(block, node, less)?;
+                return self.settle(job);
+            }
+            // The child whose first key is the last one that is less may hold the record.
+            let index = less.saturating_sub(1);
+            if node.len() == 0 {
+                return Ok(());
+            }
+            let (b, child) = self.tree.child(&node, index, self.keep, job)?;
+            self.enter(block, node, index)?;
+            (block, node) = (b, child);
+        }
+    }
+
+    /// Moves on to the next leaf while the place is behind the last record of one.
+    fn settle(&mut self, job: &Job) -> Result<()> {
+        loop {
+            let Some(Level { node, index, .. }) = self.stack.last() else { return Ok(()) };
+            if *index < node.len() {
+                if node.level == 0 {
+                    return Ok(());
+                }
+                let (b, child) = self.tree.child(node, *index, self.keep || node.level > 1, job)?;
+                self.check_follows(&child)?;
+                self.enter(b, child, 0)?;
+                continue;
+            }
+            if node.level == 0
+                && let Some(last) = node.len().checked_sub(1)
+            {
+                self.before = node.record(last)?.0.to_vec();
+            }
+            self.stack.pop();
+            if let Some(up) = self.stack.last_mut() {
+                up.index = up.index.saturating_add(1);
+            }
+        }
+    }
+
+    /// The keys of the next leaf must be greater than those of the one before.
+    fn check_follows(&self, node: &Node) -> Result<()> {
+        if node.level > 0 || self.before.is_empty() {
+            return Ok(());
+        }
+        let (first, _) = node.record(0)?;
+        if self.tree.kind.compare(&self.before, first) == Ordering::Greater || self.before == first
+        {
+            return Err(Error::new(Code::ApfsBtree, "the leaves of a tree are not in order"));
+        }
+        Ok(())
+    }
+
+    /// Moves to the record before; an empty place when there is none.
+    fn back(&mut self, job: &Job) -> Result<()> {
+        if self.stack.is_empty() {
+            // Behind the last record of the tree.
+            return self.last(job);
+        }
+        loop {
+            let Some(level) = self.stack.last_mut() else { return Ok(()) };
+            if let Some(i) = level.index.checked_sub(1) {
+                level.index = i;
+                break;
+            }
+            // Going on from here may enter it again.
+            self.entered.remove(&level.block);
+            self.stack.pop();
+        }
+        self.rightmost(job)
+    }
+
+    fn last(&mut self, job: &Job) -> Result<()> {
+        self.entered.clear();
+        let root = self.tree.root.clone();
+        let Some(last) = root.len().checked_sub(1) else { return Ok(()) };
+        self.enter(self.tree.root_block, root, last)?;
+        self.rightmost(job)
+    }
+
+    /// Down to the last record below the current child.
+    fn rightmost(&mut self, job: &Job) -> Result<()> {
+        loop {
+            let Some(Level { node, index, .. }) = self.stack.last() else { return Ok(()) };
+            if node.level == 0 {
+                self.before.clear();
+                return Ok(());
+            }
+            let (b, child) = self.tree.child(node, *index, self.keep, job)?;
+            let last = child.len().saturating_sub(1);
+            // Going back may enter the node that the descent came from.
+            self.entered.remove(&b);
+            self.enter(b, child, last)?;
+        }
+    }
+
+    /// Key and value at the place; `None` behind the last record.
+    pub(crate) fn record(&self) -> Result<Option<(&[u8], &[u8])>> {
+        match self.stack.last() {
+            Some(Level { node, index, .. }) => node.record(*index).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Moves to the next record.
+    pub(crate) fn advance(&mut self, job: &Job) -> Result<()> {
+        if let Some(level) = self.stack.last_mut() {
+            level.index = level.index.saturating_add(1);
+        }
+        self.settle(job)
+    }
+}
