@@ -30,7 +30,7 @@ struct State {
 }
 
 enum Slot {
-    Decoding(u64),
+    Decoding,
     Ready(Chunk, i64),
 }
 
@@ -70,7 +70,7 @@ struct Claim<'c> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut state = self.cache.lock();
-        if matches!(state.slots.get(&self.index), Some(Slot::Decoding(_))) {
+        if matches!(state.slots.get(&self.index), Some(Slot::Decoding)) {
             state.slots.remove(&self.index);
             state.bytes = state.bytes.saturating_sub(self.bytes);
         }
@@ -107,7 +107,7 @@ impl Cache {
     /// The chunk if it is kept or being decoded by another thread; never decodes.
     pub(crate) fn ready(&self, index: usize) -> Option<Chunk> {
         let mut state = self.lock();
-        while matches!(state.slots.get(&index), Some(Slot::Decoding(_))) {
+        while matches!(state.slots.get(&index), Some(Slot::Decoding)) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.touch(index)
@@ -121,7 +121,7 @@ impl Cache {
         decode: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Chunk> {
         let mut state = self.lock();
-        while matches!(state.slots.get(&index), Some(Slot::Decoding(_))) {
+        while matches!(state.slots.get(&index), Some(Slot::Decoding)) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(chunk) = state.touch(index) {
@@ -167,7 +167,7 @@ impl Cache {
             return None;
         }
         state.bytes = state.bytes.saturating_add(bytes);
-        state.slots.insert(index, Slot::Decoding(bytes));
+        state.slots.insert(index, Slot::Decoding);
         Some(Claim { cache: self, index, bytes })
     }
 

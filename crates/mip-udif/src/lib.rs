@@ -8,21 +8,26 @@ mod ahead;
 mod cache;
 mod fork;
 mod koly;
+mod licence;
 mod mish;
 mod reader;
 mod resources;
+mod rtf;
 mod runs;
 mod script;
+mod verify;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mip_base::{Code, Error, Job, ReadAt, Result, Source, len64};
 
 pub use koly::{Checksum, TRAILER_LEN, Trailer};
+pub use licence::{Agreement, Licence};
 pub use mish::Table;
 pub use resources::{Resource, Resources};
+pub use verify::Verified;
 
 use ahead::{Pool, Streams, Touch};
 use cache::Cache;
@@ -40,6 +45,7 @@ struct Inner {
     trailer: Trailer,
     tables: Vec<Table>,
     resources: Resources,
+    licence: OnceLock<Option<Licence>>,
     notes: Vec<String>,
     size: u64,
     disk: Arc<Disk>,
@@ -79,8 +85,7 @@ impl Udif {
         let mut resources = Resources::read(&source, &trailer, job)?;
         let tables = resources.take_tables();
         let mut notes = Vec::new();
-        let (mut tables, runs) = read_tables(&tables, &trailer, &resources, &mut notes, job)?;
-        tables.sort_by_key(|t| t.first_run);
+        let (tables, runs) = read_tables(&tables, &trailer, &resources, &mut notes, job)?;
         let size = disk_size(&tables, &runs, &trailer, &mut notes)?;
         let cache = Cache::new(job.limits().image_cache);
         let disk = Disk {
@@ -94,6 +99,7 @@ impl Udif {
             trailer,
             tables,
             resources,
+            licence: OnceLock::new(),
             notes,
             size,
             disk: Arc::new(disk),
@@ -120,6 +126,13 @@ impl Udif {
         &self.inner.resources
     }
 
+    /// The licence agreement that macOS shows before it mounts the image, where there is one.
+    /// A malformed one never keeps an image from being read: see [`Licence::notes`].
+    #[must_use]
+    pub fn licence(&self) -> Option<&Licence> {
+        self.inner.licence.get_or_init(|| licence::read(&self.inner.resources)).as_ref()
+    }
+
     /// What is unusual about this image and was accepted.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -141,6 +154,17 @@ impl Udif {
         names.into_iter().collect()
     }
 
+    /// Decodes everything once, on up to `threads` threads, and compares it with the image's own
+    /// checksums: the CRC-32 of each table (over the decoded bytes, without "ignore" chunks), of
+    /// the data fork, and of the tables' checksums. CRC-32 finds damage, not deceit.
+    ///
+    /// # Errors
+    /// [`Code::DmgChecksum`] for what does not match; what reading the chunks reports.
+    pub fn verify(&self, threads: usize, job: &Job) -> Result<Verified> {
+        let inner = &self.inner;
+        verify::verify(&inner.disk, &inner.trailer, &inner.tables, threads, job)
+    }
+
     /// Notes that a packed run was read, and has the next ones decoded when it is one of a sequence.
     fn touched(&self, run: usize) {
         let threads = ahead::threads();
@@ -153,6 +177,7 @@ impl Udif {
             Touch::Same | Touch::Other => {}
             Touch::Sequential { passed, wanted } => {
                 disk.cache.spent(passed);
+                self.inner.pool.taken(run);
                 self.inner.pool.want(&wanted, disk);
             }
         }
@@ -202,11 +227,12 @@ fn read_tables(
     let bounds =
         Bounds { data_at, data_len, chunk: limits.image_chunk, chunks: limits.image_chunks };
     // In the order of the disk, so that the runs come out sorted.
-    let mut order: Vec<&Resource> = blocks.iter().collect();
-    order.sort_by_key(|r| mish::first_sector(&r.data));
+    let mut order: Vec<(usize, &Resource)> = blocks.iter().enumerate().collect();
+    order.sort_by_key(|(_, r)| mish::first_sector(&r.data));
     let (mut tables, mut runs, mut stored) = (Vec::<Table>::new(), Vec::new(), 0);
-    for block in order {
-        let table = mish::read(block, &bounds, &mut runs, &mut stored, job)?;
+    for (position, block) in order {
+        let mut table = mish::read(block, &bounds, &mut runs, &mut stored, job)?;
+        table.position = position;
         if let Some(before) = tables.last().filter(|t| t.end() > table.first_sector) {
             let why = format!(
                 "table {} starts at sector {}, inside table {}",

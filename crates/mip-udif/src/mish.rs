@@ -34,6 +34,8 @@ pub struct Table {
     pub chunks: u64,
     /// Where the table's chunks start among all runs.
     pub(crate) first_run: usize,
+    /// Its place among the tables of the file.
+    pub(crate) position: usize,
 }
 
 impl Table {
@@ -177,6 +179,7 @@ pub(crate) fn read(
         stored_checksum,
         chunks: len64(runs.len().saturating_sub(first_run)),
         first_run,
+        position: 0,
     })
 }
 

@@ -49,7 +49,7 @@ impl Disk {
             // A whole chunk needs no copy, unless someone decoded it already.
             match self.cache.ready(index) {
                 Some(chunk) => part.copy_from_slice(&chunk),
-                None => self.unpack(index, run, codec, part)?,
+                None => self.unpack(index, run, codec, part, &self.job)?,
             }
             return Ok(part.len());
         }
@@ -71,7 +71,7 @@ impl Disk {
     pub(crate) fn chunk(&self, index: usize, run: &Run, codec: Codec) -> Result<Vec<u8>> {
         let limit = self.job.limits().image_chunk;
         let mut out = self.job.buffer("image-chunk", run.len(), limit)?;
-        self.unpack(index, run, codec, &mut out)?;
+        self.unpack(index, run, codec, &mut out, &self.job)?;
         Ok(out)
     }
 
@@ -82,15 +82,16 @@ impl Disk {
         run: &Run,
         codec: Codec,
         out: &mut [u8],
+        job: &Job,
     ) -> Result<()> {
-        self.job.expanded(len64(out.len()))?;
+        job.expanded(len64(out.len()))?;
         let packed = u64::from(run.packed);
-        let mut input = self.job.buffer("stored bytes of an image chunk", packed, packed)?;
+        let mut input = job.buffer("stored bytes of an image chunk", packed, packed)?;
         read_full_at(&self.source, run.offset, &mut input, Code::DmgChunk)?;
         let error = |code, why: String| {
             Error::new(code, format!("chunk {index} ({}): {why}", name(codec))).at(run.offset)
         };
-        let done = block::decode(codec, &input, out, &self.job).map_err(|e| match e.kind() {
+        let done = block::decode(codec, &input, out, job).map_err(|e| match e.kind() {
             ErrorKind::Malformed => error(Code::DmgChunk, e.message().to_owned()).caused_by(e),
             _ => e,
         })?;
