@@ -69,11 +69,8 @@ impl Value {
         let cut = || bad("an attribute record is cut".into());
         match be_u32(data, 0).ok_or_else(cut)? {
             INLINE => {
-                let n = be_u32(data, 12).ok_or_else(cut)?;
-                let n = usize::try_from(n).map_err(|_| cut())?;
-                let b = slice(data, 16, n).ok_or_else(|| {
-                    bad(format!("an inline attribute of {n} bytes leaves its record"))
-                })?;
+                let b = inline(data)
+                    .ok_or_else(|| bad("an inline attribute leaves its record".into()))?;
                 Ok(Some(Self::Inline(b.to_vec())))
             }
             FORK_DATA => Ok(Some(Self::Fork(Fork::parse(data, 8).ok_or_else(cut)?))),
@@ -81,6 +78,14 @@ impl Value {
             other => Err(bad(format!("attribute record type 0x{other:x} is not known"))),
         }
     }
+}
+
+/// The value in an inline record (`HFSPlusAttrInlineData`); `None` for any other record.
+pub(crate) fn inline(data: &[u8]) -> Option<&[u8]> {
+    if be_u32(data, 0)? != INLINE {
+        return None;
+    }
+    slice(data, 16, usize::try_from(be_u32(data, 12)?).ok()?)
 }
 
 /// The attributes file of a volume; `None` inside when it has none.

@@ -157,7 +157,7 @@ impl BTree {
         let records = be_u16(&data, 10).unwrap_or(0);
         let node = Node { number, data, records };
         let table = usize::from(records).saturating_add(1).saturating_mul(2);
-        let end = self.node_size.checked_sub(table).unwrap_or(0);
+        let end = self.node_size.saturating_sub(table);
         let mut last = DESCRIPTOR;
         if end < DESCRIPTOR {
             return Err(self.bad(number, &format!("{records} records do not fit it")));
@@ -185,7 +185,7 @@ impl BTree {
         }
         let node = Arc::new(self.load(number)?);
         let mut c = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = (CACHE_BYTES / self.node_size.max(1)).max(32);
+        let room = CACHE_BYTES.checked_div(self.node_size).unwrap_or(0).max(32);
         if c.nodes.len() >= room {
             let mut used: Vec<u64> = c.nodes.values().map(|(t, _)| *t).collect();
             used.sort_unstable();

@@ -25,9 +25,6 @@ pub(crate) struct Fork {
     pub(crate) extents: Box<[Extent]>,
 }
 
-/// Size on disk of a `HFSPlusForkData`.
-pub(crate) const FORK_LEN: usize = 80;
-
 impl Fork {
     pub(crate) fn parse(b: &[u8], at: usize) -> Option<Self> {
         Some(Self {

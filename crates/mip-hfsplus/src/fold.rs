@@ -102,7 +102,8 @@ pub(crate) fn fold(u: u16) -> Option<u16> {
                 }
             }
             for (first, last) in PAIRS {
-                if (*first..=*last).contains(&u) {
+                // U+0476 is stored decomposed.
+                if (*first..=*last).contains(&u) && u != 0x0476 {
                     return Some(u | 1);
                 }
             }

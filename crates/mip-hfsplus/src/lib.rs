@@ -12,6 +12,7 @@ mod fold;
 mod header;
 mod links;
 mod names;
+mod table;
 mod volume;
 mod walk;
 

@@ -48,33 +48,46 @@ impl Private {
         Ok(out)
     }
 
-    /// Whether `r` is one of the file system's own entries, which macOS does not list.
-    pub(crate) fn hides(&self, r: &Record) -> bool {
-        match r.kind {
-            EntryKind::Directory => Some(r.id) == self.files || Some(r.id) == self.folders,
-            _ => self.journal.contains(&r.id),
+    /// Whether this is one of the file system's own entries, which macOS does not list.
+    pub(crate) fn hides(&self, kind: EntryKind, id: u32) -> bool {
+        match kind {
+            EntryKind::Directory => Some(id) == self.files || Some(id) == self.folders,
+            _ => self.journal.contains(&id),
         }
     }
 
     /// Follows a hard link; a record that is none comes back as it is.
     pub(crate) fn target(&self, volume: &Inner, r: Record, job: &Job) -> Result<Record> {
-        let (folder, name) = match r.link {
+        let folder = match r.link {
             Link::None => return Ok(r),
-            Link::File(n) => (self.files, format!("iNode{n}")),
-            Link::Folder(n) => (self.folders, format!("dir_{n}")),
+            Link::File(_) => self.files,
+            Link::Folder(_) => self.folders,
         };
-        let units: Vec<u16> = name.encode_utf16().collect();
         let found = match folder {
-            Some(folder) => volume.record(folder, &units, job)?,
+            Some(folder) => {
+                let name: Vec<u16> = target_name(r.link).encode_utf16().collect();
+                volume.record(folder, &name, job)?
+            }
             None => None,
         };
-        check(r.link, &name, found)
+        check(r.link, found)
+    }
+}
+
+fn target_name(link: Link) -> String {
+    match link {
+        Link::None => String::new(),
+        Link::File(n) => format!("iNode{n}"),
+        Link::Folder(n) => format!("dir_{n}"),
     }
 }
 
 /// The target of a link, when it is what the link needs.
-pub(crate) fn check(link: Link, name: &str, found: Option<Record>) -> Result<Record> {
-    let bad = |why: &str| Err(Error::new(Code::HfsLink, format!("a hard link to {name}, {why}")));
+pub(crate) fn check(link: Link, found: Option<Record>) -> Result<Record> {
+    let bad = |why: &str| {
+        let name = target_name(link);
+        Err(Error::new(Code::HfsLink, format!("a hard link to {name}, {why}")))
+    };
     match found {
         None => bad("which does not exist"),
         Some(t) if t.link != Link::None => bad("which is a hard link itself"),

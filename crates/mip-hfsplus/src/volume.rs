@@ -10,7 +10,7 @@ use crate::attributes::{Attributes, Value};
 use crate::btree::{BTree, Compare};
 use crate::catalog::{CatalogKey, Link, ROOT, ROOT_PARENT, Record, unix_time};
 use crate::extents::{Extent, Fork, ForkKind, ForkSource, Geometry, Overflow, fork_name};
-use crate::header::{Header, locate};
+use crate::header::locate;
 use crate::links::Private;
 use crate::names::{self, NameOrder};
 
@@ -134,7 +134,6 @@ pub struct Xattr {
 
 pub(crate) struct Inner {
     pub(crate) source: Source,
-    pub(crate) header: Header,
     pub(crate) geometry: Geometry,
     pub(crate) overflow: Overflow,
     pub(crate) catalog: BTree,
@@ -220,7 +219,6 @@ impl Volume {
         let root = Node::new(root, false, None);
         Ok(Self(Arc::new(Inner {
             source: found.volume,
-            header: found.header,
             geometry,
             overflow,
             catalog,
@@ -282,7 +280,7 @@ impl Volume {
                 return Ok(false);
             }
             let Some(record) = Record::parse(data)? else { return Ok(true) };
-            if !v.private.hides(&record) {
+            if !v.private.hides(record.kind, record.id) {
                 if len64(found.len()) >= limit {
                     let n = limit.saturating_add(1);
                     return Err(Error::limit(Code::LimitEntries, "entries", limit, n));
@@ -426,7 +424,7 @@ impl Inner {
             }
         }
         match found {
-            Some(r) if !self.private.hides(&r) => {
+            Some(r) if !self.private.hides(r.kind, r.id) => {
                 self.resolve(r, job).map(Some).map_err(|e| e.within(escape(name)))
             }
             _ => Ok(None),
