@@ -568,7 +568,7 @@ fn trees(
             None => add(id, false, &pieces(0, tree.0.bytes.len().div_ceil(bs) as u32, n, unit).0),
         }
     }
-    extents.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    extents.sort_by_key(|(key, ..)| *key);
     let extents = finish(extents, shape(0, 10, 2, 0));
     vec![extents, catalog, attributes]
 }
