@@ -7,6 +7,7 @@ use mip_base::bytes::{le_u16, le_u64, slice};
 use mip_base::{Code, Error, Job, Result, Source};
 
 use crate::checkpoint::{self, Superblock};
+use crate::keybag;
 use crate::names::Rules;
 use crate::object::{Device, kind, text};
 use crate::omap::Omap;
@@ -165,17 +166,50 @@ impl Container {
         Volume::mount(self.shared.clone(), volume.clone(), None, job)
     }
 
-    /// Opens an encrypted volume with its password; one that is not encrypted opens with any.
+    /// Opens an encrypted volume with its password, or with its personal recovery key as it
+    /// was written down. A volume that is not encrypted opens with any.
     ///
     /// # Errors
-    /// [`Code::Password`] when it is wrong; otherwise as [`volume`](Self::volume).
+    /// [`Code::Password`] when it is wrong; [`Code::ApfsKeybag`] when a keybag or wrapped key
+    /// is damaged; [`Code::Limit`] for more than
+    /// [`Limits::image_kdf_iterations`](mip_base::Limits::image_kdf_iterations) in all records
+    /// of the volume; [`Code::Unsupported`] when the keys are in a machine or a certificate;
+    /// otherwise as [`volume`](Self::volume).
     pub fn unlock(&self, index: usize, password: &[u8], job: &Job) -> Result<Volume> {
         let volume = self.supported(index)?;
         if !volume.info.encrypted {
             return self.volume(index, job);
         }
-        let _ = password;
-        Err(Error::new(Code::Unsupported, "encrypted APFS volumes are not supported yet"))
+        let key = self.keybag(volume)?.unlock(password, job).map_err(|e| e.within("keybag"))?;
+        Volume::mount(self.shared.clone(), volume.clone(), Some(Arc::new(key)), job)
+    }
+
+    /// The password hint of an encrypted volume, where one was left. It needs no password.
+    ///
+    /// # Errors
+    /// [`Code::ApfsKeybag`] when a keybag is damaged; otherwise as [`volume`](Self::volume).
+    pub fn password_hint(&self, index: usize, job: &Job) -> Result<Option<String>> {
+        let volume = self.supported(index)?;
+        if !volume.info.encrypted {
+            return Ok(None);
+        }
+        self.keybag(volume)?.hint(job).map_err(|e| e.within("keybag"))
+    }
+
+    fn keybag<'a>(&'a self, volume: &'a VolumeSuper) -> Result<keybag::Place<'a>> {
+        let top = &self.shared.superblock;
+        if !top.software_keys {
+            return Err(Error::new(
+                Code::Unsupported,
+                "the keys of the APFS volume are in the machine that made it",
+            ));
+        }
+        Ok(keybag::Place {
+            device: &self.shared.device,
+            keybag: top.keybag,
+            container: &top.uuid,
+            volume: &volume.info.uuid,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod container;
 mod crypto;
 mod extents;
+mod keybag;
 mod names;
 mod object;
 mod omap;

@@ -119,7 +119,7 @@ fn fields<'a>(value: &'a [u8], at: usize, each: &mut dyn FnMut(u8, &'a [u8])) ->
         let kind = entry.first().copied().ok_or_else(wrong)?;
         let len = usize::from(le_u16(entry, 2).ok_or_else(wrong)?);
         each(kind, slice(blob, at, len).ok_or_else(wrong)?);
-// Each field takes whole units of eight bytes, wherever it starts.
+        // Each field takes whole units of eight bytes, wherever it starts.
         at = at.saturating_add(len.checked_next_multiple_of(8).ok_or_else(wrong)?);
     }
     Ok(())
