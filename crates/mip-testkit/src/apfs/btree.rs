@@ -28,6 +28,16 @@ pub(super) struct Shape {
     pub(super) node_records: usize,
 }
 
+impl Shape {
+    /// Bytes of the table of contents of a node with records of fixed sizes: it has room for all
+    /// that the node could hold. (So in Apple's containers; the footer of a root is not counted.)
+    fn table(self, block_size: usize, leaf: bool) -> Option<usize> {
+        let (key, value) = self.fixed?;
+        let value = if leaf { value } else { 8 };
+        Some((block_size - DATA) / (key + value + 4) * 4)
+    }
+}
+
 /// One record: key and value.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
@@ -47,13 +57,14 @@ pub(super) struct Written {
 
 /// Splits `records` into runs that fit one node each.
 fn runs(records: &[Record], shape: Shape, block_size: usize, leaf: bool) -> Vec<&[Record]> {
-    let entry = if shape.fixed.is_some() { 4 } else { 8 };
     let mut out = Vec::new();
     let mut rest = records;
     while !rest.is_empty() {
         // An index node must get smaller level by level.
         let limit = if leaf { shape.node_records } else { shape.node_records.max(2) };
-        let mut room = block_size - DATA - INFO;
+        let table = shape.table(block_size, leaf);
+        let entry = if table.is_some() { 0 } else { 8 };
+        let mut room = block_size - DATA - INFO - table.unwrap_or(0);
         let mut n = 0;
         while n < rest.len() && n < limit {
             let cost = entry + rest[n].key.len() + rest[n].value.len();
@@ -155,7 +166,7 @@ fn node(
     b.u32(36, u32::try_from(records.len()).expect("a small number"));
 
     let entry = if shape.fixed.is_some() { 4 } else { 8 };
-    let table = records.len() * entry;
+    let table = shape.table(block_size, level == 0).unwrap_or(records.len().max(1) * entry);
     let keys = DATA + table;
     let end = block_size - if info.is_some() { INFO } else { 0 };
     let (mut key_at, mut value_at) = (keys, end);
@@ -225,7 +236,6 @@ pub(super) fn omap(
     xid: u64,
     flags: u32,
     records: &[Record],
-    snapshots: &[u64],
     node_records: usize,
 ) -> Omap {
     let block = disk.allocate(1);
@@ -234,25 +244,9 @@ pub(super) fn omap(
     let nodes = write(disk, xid, shape, records, physical);
     let mut b = Block::object(disk.block_size, block, xid, PHYSICAL | kind::OMAP, 0);
     b.u32(32, flags);
-    b.u32(36, u32::try_from(snapshots.len()).expect("few snapshots"));
     b.u32(40, PHYSICAL | kind::BTREE);
     b.u32(44, PHYSICAL | kind::BTREE);
     b.u64(48, nodes.last().map_or(0, |n| n.oid));
-    if let Some(newest) = snapshots.last() {
-        let shape = Shape {
-            subtype: kind::OMAP_SNAPSHOT,
-            flags: flag::PHYSICAL,
-            fixed: Some((8, 16)),
-            node_records: usize::MAX,
-        };
-        let records: Vec<Record> = snapshots
-            .iter()
-            .map(|xid| Record { key: xid.to_le_bytes().to_vec(), value: vec![0; 16] })
-            .collect();
-        let tree = write(disk, xid, shape, &records, physical);
-        b.u64(56, tree.last().map_or(0, |n| n.oid));
-        b.u64(64, *newest);
-    }
     let bytes = b.sealed();
     disk.write(block, &bytes);
     Omap { block, nodes }

@@ -1,6 +1,6 @@
 //! One volume: its data, its trees, its superblock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::btree::{self, Record, Shape, Written, flag, omap, omap_record, physical, place};
 use super::layout::{NodeAt, RecordAt, VolumeLayout};
@@ -130,7 +130,6 @@ impl Writer<'_> {
                 let size = x.value.len() as u64;
                 let extents = self.store(id, size, &[(0, x.value.clone())]);
                 self.extent_records(id, &extents);
-                *self.references.entry(id).or_default() += 1;
                 let stream = Stream { size, allocated: self.rounded(size) };
                 self.records.xattr_stream(inode, &x.name, id, stream);
             } else {
@@ -183,6 +182,14 @@ impl Writer<'_> {
         }
         // Streams that others share come first.
         let own = |i: &Item| !matches!(i.data, Data::Clone(_) | Data::SharedStream(_));
+        let clones: BTreeSet<&str> = volume
+            .items
+            .values()
+            .filter_map(|i| match &i.data {
+                Data::Clone(of) | Data::SharedStream(of) => Some(of.as_str()),
+                _ => None,
+            })
+            .collect();
         let (first, then): (Vec<_>, Vec<_>) = volume.items.iter().partition(|(_, i)| own(i));
         for (path, item) in first.into_iter().chain(then) {
             if item.hard_link_to.is_some() {
@@ -195,7 +202,11 @@ impl Writer<'_> {
                 // INODE_IS_SPARSE
                 flags |= 0x200;
             }
-            if item.uncompressed.is_some() {
+            if clones.contains(path.as_str()) || !own(item) {
+                // INODE_WAS_CLONED, INODE_WAS_EVER_CLONED
+                flags |= 0x410;
+            }
+            if item.plain.is_some() {
                 // INODE_HAS_UNCOMPRESSED_SIZE
                 flags |= 0x4_0000;
             }
@@ -284,7 +295,7 @@ pub(super) fn write(
     };
     let extentref = physical_tree(disk, kind::BLOCKREFTREE, extents);
     let snapshots = physical_tree(disk, kind::SNAPMETATREE, Records::default());
-    let map = omap(disk, xid, 0, &mappings, &[], volume.node_records);
+    let map = omap(disk, xid, 0, &mappings, volume.node_records);
     let used: u64 = disk.used.iter().map(|r| r.end - r.start).sum();
 
     let mut b = Block::object(disk.block_size, oid, xid, kind::FS, 0);

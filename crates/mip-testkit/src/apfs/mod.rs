@@ -29,7 +29,7 @@ pub use decmpfs::Decmpfs;
 pub use layout::{CheckpointLayout, Layout, NodeAt, RecordAt, VolumeLayout, fix_checksum};
 pub use name::Names;
 pub use object::fletcher64;
-pub use volume::Volume;
+pub use volume::{Content, Volume};
 
 use btree::{Omap, Record, omap, omap_record};
 use object::{Block, Disk, EPHEMERAL, PHYSICAL, kind};
@@ -149,7 +149,7 @@ impl Container {
             let records: Vec<Record> =
                 done.iter().map(|v| omap_record(v.oid, xid, self.block_size, v.block)).collect();
             // OMAP_MANUALLY_MANAGED
-            let omap = omap(&mut disk, xid, 1, &records, &[], usize::MAX);
+            let omap = omap(&mut disk, xid, 1, &records, usize::MAX);
             let used = disk.used.clone();
             states.push(State { xid, used, omap, next_oid, volumes: done });
         }

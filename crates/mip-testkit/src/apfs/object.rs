@@ -23,7 +23,6 @@ pub(super) mod kind {
     pub(crate) const BLOCKREFTREE: u32 = 0x0F;
     pub(crate) const SNAPMETATREE: u32 = 0x10;
     pub(crate) const NX_REAPER: u32 = 0x11;
-    pub(crate) const OMAP_SNAPSHOT: u32 = 0x13;
 }
 
 /// Little-endian fields written at fixed offsets of one block.

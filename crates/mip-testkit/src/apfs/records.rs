@@ -6,7 +6,6 @@ use super::volume::Item;
 
 /// `APFS_TYPE_*`: the type in the top four bits of a key.
 pub(super) mod ty {
-    pub(crate) const SNAP_METADATA: u8 = 1;
     pub(crate) const EXTENT: u8 = 2;
     pub(crate) const INODE: u8 = 3;
     pub(crate) const XATTR: u8 = 4;
@@ -14,7 +13,6 @@ pub(super) mod ty {
     pub(crate) const DSTREAM_ID: u8 = 6;
     pub(crate) const FILE_EXTENT: u8 = 8;
     pub(crate) const DIR_REC: u8 = 9;
-    pub(crate) const SNAP_NAME: u8 = 11;
     pub(crate) const SIBLING_MAP: u8 = 12;
 }
 
@@ -111,14 +109,14 @@ impl Records {
         }
         v.extend(item.mode.to_le_bytes());
         v.extend([0, 0]);
-        v.extend(item.uncompressed.unwrap_or(0).to_le_bytes());
+        v.extend(item.plain.as_ref().map_or(0, |p| p.len() as u64).to_le_bytes());
         // INO_EXT_TYPE_NAME, _DSTREAM, _SPARSE_BYTES, _RDEV.
         let mut fields = vec![(4, 2, [inode.name.as_bytes(), &[0]].concat())];
         if let Some(stream) = inode.stream {
             fields.push((8, 0x20, stream.bytes()));
         }
         if let Some(sparse) = inode.sparse {
-            fields.push((13, 0x20, sparse.to_le_bytes().to_vec()));
+            fields.push((13, 0x28, sparse.to_le_bytes().to_vec()));
         }
         if let Some(rdev) = item.rdev {
             fields.push((14, 0x20, rdev.to_le_bytes().to_vec()));
@@ -192,27 +190,5 @@ impl Records {
         v.extend(owner.to_le_bytes());
         v.extend(references.to_le_bytes());
         self.add(block, ty::EXTENT, (0, ""), &[], v);
-    }
-
-    /// Metadata and name of a snapshot.
-    pub(super) fn snapshot(
-        &mut self,
-        xid: u64,
-        name: &str,
-        extents: u64,
-        superblock: u64,
-        extents_type: u32,
-    ) {
-        let mut v = Vec::new();
-        for n in [extents, superblock, 0, 0, 0] {
-            v.extend(n.to_le_bytes());
-        }
-        v.extend(extents_type.to_le_bytes());
-        v.extend(0u32.to_le_bytes());
-        v.extend(name_and_length(name));
-        self.add(xid, ty::SNAP_METADATA, (0, ""), &[], v);
-        let all = (1 << 60) - 1;
-        let name_key = name_and_length(name);
-        self.add(all, ty::SNAP_NAME, (0, name), &name_key, xid.to_le_bytes().to_vec());
     }
 }

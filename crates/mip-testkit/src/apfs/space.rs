@@ -60,10 +60,9 @@ pub(super) const NEXT: u64 = 0x404;
 /// An ephemeral object: id, type, subtype, content.
 pub(super) type Ephemeral = (u64, u32, u32, Vec<u8>);
 
-/// Most nodes of the main free queue.
-pub(super) fn main_queue_limit(blocks: u64) -> u64 {
-    let _ = blocks;
-    1
+/// Most nodes of the main free queue: as `mkapfs` has it and `apfsck` expects it.
+fn main_queue_limit(blocks: u64) -> u64 {
+    1 + (blocks - 1) / 4544
 }
 
 /// Writes chunk bitmaps and their index, and returns the ephemeral objects of this checkpoint.

@@ -42,12 +42,32 @@ pub(super) struct Item {
     pub(super) gid: u32,
     pub(super) time: u64,
     pub(super) bsd_flags: u32,
-    pub(super) uncompressed: Option<u64>,
+    /// What a compressed file holds.
+    pub(super) plain: Option<Vec<u8>>,
     pub(super) rdev: Option<u32>,
     pub(super) data: Data,
     pub(super) xattrs: Vec<Xattr>,
     /// A further name of this path.
     pub(super) hard_link_to: Option<String>,
+}
+
+/// What a reader must find at one path of a [`Volume`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The path.
+    pub path: String,
+    /// Type and permission bits; of a hard link those of its file.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time, Unix seconds.
+    pub seconds: u64,
+    /// Target of a symbolic link.
+    pub link: Option<String>,
+    /// The bytes of a file, decompressed and with holes as zeros.
+    pub bytes: Vec<u8>,
 }
 
 /// One volume of a [`super::Container`]. Paths have `/` between components and nothing at the
@@ -62,7 +82,6 @@ pub struct Volume {
     pub(super) node_records: usize,
     pub(super) encrypted: bool,
     pub(super) sealed: bool,
-    pub(super) snapshots: Vec<String>,
     last: String,
 }
 
@@ -79,7 +98,6 @@ impl Volume {
             node_records: usize::MAX,
             encrypted: false,
             sealed: false,
-            snapshots: Vec::new(),
             last: String::new(),
         }
     }
@@ -212,7 +230,7 @@ impl Volume {
         let mut item = Item::new(0o100_644, Data::None);
         // UF_COMPRESSED
         item.bsd_flags = 0x20;
-        item.uncompressed = Some(bytes.len() as u64);
+        item.plain = Some(bytes.to_vec());
         let stream = xattr.len() > EMBEDDED;
         let name = "com.apple.decmpfs".to_owned();
         item.xattrs.push(Xattr { name, value: xattr, stream, owned: false });
@@ -221,6 +239,38 @@ impl Volume {
             item.xattrs.push(Xattr { name, value, stream: true, owned: false });
         }
         self.put(path, item)
+    }
+
+    /// What a reader must find, in byte order of the paths.
+    #[must_use]
+    pub fn contents(&self) -> Vec<Content> {
+        let content = |(path, item): (&String, &Item)| {
+            let item = item.hard_link_to.as_ref().map_or(item, |to| &self.items[to]);
+            let link = item
+                .xattrs
+                .iter()
+                .find(|x| x.name == "com.apple.fs.symlink")
+                .map(|x| String::from_utf8_lossy(&x.value[..x.value.len() - 1]).into_owned());
+            let (mode, uid, gid) = (item.mode, item.uid, item.gid);
+            let seconds = item.time / 1_000_000_000;
+            Content { path: path.clone(), mode, uid, gid, seconds, link, bytes: self.bytes(item) }
+        };
+        self.items.iter().map(content).collect()
+    }
+
+    fn bytes(&self, item: &Item) -> Vec<u8> {
+        match &item.data {
+            Data::None => item.plain.clone().unwrap_or_default(),
+            Data::Parts { size, parts } => {
+                let mut bytes = vec![0; super::object::usize_of(*size)];
+                for (at, part) in parts {
+                    let at = super::object::usize_of(*at);
+                    bytes[at..at + part.len()].copy_from_slice(part);
+                }
+                bytes
+            }
+            Data::Clone(of) | Data::SharedStream(of) => self.bytes(&self.items[of]),
+        }
     }
 
     fn item(&mut self, path: &str) -> &mut Item {
@@ -288,7 +338,7 @@ impl Item {
             gid: 0,
             time: TIME,
             bsd_flags: 0,
-            uncompressed: None,
+            plain: None,
             rdev: None,
             data,
             xattrs: Vec::new(),
