@@ -9,6 +9,7 @@ pub mod bom;
 pub mod chunks;
 pub mod cpio;
 pub mod crypt;
+pub mod fat;
 pub mod heap;
 pub mod hfs;
 pub mod partition;
