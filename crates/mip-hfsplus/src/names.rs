@@ -61,6 +61,11 @@ pub(crate) fn as_spelled(name: &str) -> Vec<u16> {
     name.encode_utf16().map(|u| if u == u16::from(b':') { u16::from(b'/') } else { u }).collect()
 }
 
+/// What counts in `name` from unit `from` on.
+fn folded(name: &[u16], from: usize) -> impl Iterator<Item = u16> {
+    name.iter().skip(from).filter_map(|u| fold(*u))
+}
+
 /// How the names of a volume are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameOrder {
@@ -76,14 +81,9 @@ impl NameOrder {
         match self {
             Self::Binary => a.cmp(b),
             Self::Folded => {
-                let folded =
-                    |s: &[u16]| -> Vec<u16> { s.iter().filter_map(|u| fold(*u)).collect() };
+                // Units that are the same fold the same: start at the first that differ.
                 let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-                let (a, b) = (a.get(same..).unwrap_or(&[]), b.get(same..).unwrap_or(&[]));
-                if a.is_empty() && b.is_empty() {
-                    return Ordering::Equal;
-                }
-                folded(a).cmp(&folded(b))
+                folded(a, same).cmp(folded(b, same))
             }
         }
     }
