@@ -69,6 +69,7 @@ struct Place {
 pub(crate) struct Node {
     data: Vec<u8>,
     places: Vec<Place>,
+    pub(crate) oid: u64,
     /// 0 for a leaf.
     pub(crate) level: u16,
     /// `bt_flags` of a root node.
@@ -184,7 +185,7 @@ impl Node {
                 value_len: place(value_len)?,
             });
         }
-        let node = Self { data, places, level, info_flags };
+        let node = Self { data, places, oid: header.oid, level, info_flags };
         node.check_order(tree)?;
         Ok(node)
     }

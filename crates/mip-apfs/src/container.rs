@@ -267,8 +267,8 @@ fn read_super(
         Some("an APFS volume that is to be reverted to a snapshot is not supported".to_owned())
     } else if encrypted && flags & ONE_KEY == 0 {
         Some("APFS volumes with a key per file are not supported".to_owned())
-    } else if encrypted && u64_at(0x3d0)? != 0 {
-        Some("an APFS volume whose encryption is changing is not supported".to_owned())
+    } else if u64_at(0x3d0)? != 0 {
+        Some("an APFS volume that is being encrypted or decrypted is not supported".to_owned())
     } else {
         None
     };

@@ -189,8 +189,9 @@ impl ReadAt for Data {
         let n = left.min(buf.len());
         let mut done = 0_usize;
         while let Some(rest) = buf.get_mut(done..n).filter(|r| !r.is_empty()) {
-            // Large reads of many extents stay cancellable.
-            let some = rest.len().min(1 << 20);
+            // A long read stays cancellable, and is long enough for a source that decodes
+            // several chunks at once.
+            let some = rest.len().min(8 << 20);
             let at = offset.saturating_add(len64(done));
             match self.piece(at, rest.get_mut(..some).unwrap_or_default()) {
                 Ok(0) => break,

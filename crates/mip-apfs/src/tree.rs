@@ -77,7 +77,16 @@ impl Tree {
         key: Option<Arc<VolumeKey>>,
         job: &Job,
     ) -> Result<Self> {
-        let (root_block, root) = load(&device, kind, &names, key.as_deref(), oid, None, job)?;
+        let (root_block, encrypted) = names.find(oid, job)?;
+        let data = read(&device, root_block, encrypted, key.as_deref(), job)?;
+        let root = parse(&device, root_block, data, kind, true)?;
+        if root.oid != oid {
+            return Err(Error::new(
+                Code::ApfsObject,
+                format!("a block holds object {}, not {oid}", root.oid),
+            )
+            .at(device.shown(root_block)));
+        }
         let cache = Cache::new(job.limits().image_cache.wrapping_shr(2), device.block_size);
         let names = if root.info_flags & INFO_PHYSICAL == 0 { names } else { Names::Physical };
         Ok(Self { device, kind, names, key, root: Arc::new(root), root_block, cache })
@@ -86,41 +95,63 @@ impl Tree {
     /// Child `i` of `parent`, and the block that it is in. `keep`: put it into the cache.
     fn child(&self, parent: &Node, i: usize, keep: bool, job: &Job) -> Result<(u64, Arc<Node>)> {
         let oid = parent.child(i)?;
-        let key = self.key.as_deref();
-        let block = match &self.names {
-            Names::Physical => oid,
-            Names::Virtual(map) => map.find(oid, job)?.block,
-        };
-        if let Some(n) = self.cache.get(block) {
-            // A cached node was checked for its own place in the tree; this one may differ.
-            if n.level.checked_add(1) == Some(parent.level) {
-                return Ok((block, n));
+        let (block, encrypted) = self.names.find(oid, job)?;
+        let node = match self.cache.get(block) {
+            Some(node) => node,
+            None => {
+                let key = self.key.as_deref();
+                let data = read(&self.device, block, encrypted, key, job)?;
+                let node = Arc::new(parse(&self.device, block, data, self.kind, false)?);
+                if keep {
+                    self.cache.put(block, &node);
+                }
+                node
             }
-        }
-        let (block, node) =
-            load(&self.device, self.kind, &self.names, key, oid, Some(parent.level), job)?;
-        let node = Arc::new(node);
-        if keep {
-            self.cache.put(block, &node);
-        }
+        };
+        self.check_child(parent, i, oid, &node).map_err(|e| e.at(self.device.shown(block)))?;
         Ok((block, node))
+    }
+
+    /// A child must be the one that its parent names, one level below it, with keys between
+    /// the parent's: a search and a pass over the leaves must find the same.
+    fn check_child(&self, parent: &Node, i: usize, oid: u64, node: &Node) -> Result<()> {
+        if node.oid != oid {
+            return Err(Error::new(
+                Code::ApfsObject,
+                format!("a block holds object {}, not {oid}", node.oid),
+            ));
+        }
+        if node.level.checked_add(1) != Some(parent.level) {
+            return Err(Error::new(
+                Code::ApfsBtree,
+                format!("a tree node of level {} is not one below its parent", node.level),
+            ));
+        }
+        let (first, _) = node.record(0)?;
+        let (last, _) = node.record(node.len().saturating_sub(1))?;
+        let next = i.saturating_add(1);
+        let early = i > 0 && self.kind.compare(first, parent.record(i)?.0) == Ordering::Less;
+        let late = next < parent.len()
+            && self.kind.compare(last, parent.record(next)?.0) == Ordering::Greater;
+        if early || late {
+            return Err(Error::new(Code::ApfsBtree, "a tree node has keys that belong beside it"));
+        }
+        Ok(())
     }
 
     /// A cursor at the first record whose key is not less than what `order` looks for.
     /// `order` tells how a key compares to that.
     pub(crate) fn seek(&self, order: impl Fn(&[u8]) -> Ordering, job: &Job) -> Result<Cursor<'_>> {
         let mut c = Cursor::new(self, true);
-        c.descend(&order, job)?;
+        c.descend(|k| order(k) == Ordering::Less, job)?;
+        c.settle(job)?;
         Ok(c)
     }
 
     /// A cursor at the last record whose key is not greater than what `order` looks for.
     pub(crate) fn floor(&self, order: impl Fn(&[u8]) -> Ordering, job: &Job) -> Result<Cursor<'_>> {
         let mut c = Cursor::new(self, true);
-        c.descend(
-            |k| if order(k) == Ordering::Greater { Ordering::Greater } else { Ordering::Less },
-            job,
-        )?;
+        c.descend(|k| order(k) != Ordering::Greater, job)?;
         c.back(job)?;
         Ok(c)
     }
@@ -128,53 +159,48 @@ impl Tree {
     /// A cursor at the first record, for one pass over all of them: leaves are not cached.
     pub(crate) fn first(&self, job: &Job) -> Result<Cursor<'_>> {
         let mut c = Cursor::new(self, false);
-        c.descend(|_| Ordering::Greater, job)?;
+        c.descend(|_| false, job)?;
+        c.settle(job)?;
         Ok(c)
     }
 }
 
-/// Reads node `oid` below a node of level `above` (`None`: a root).
-fn load(
-    device: &Device,
-    kind: Kind,
-    names: &Names,
-    key: Option<&VolumeKey>,
-    oid: u64,
-    above: Option<u16>,
-    job: &Job,
-) -> Result<(u64, Node)> {
-    let (block, encrypted) = match names {
-        Names::Physical => (oid, key.is_some()),
-        Names::Virtual(map) => {
-            let found = map.find(oid, job)?;
-            (found.block, found.encrypted)
+impl Names {
+    /// The block of object `oid`, and whether it is encrypted.
+    fn find(&self, oid: u64, job: &Job) -> Result<(u64, bool)> {
+        match self {
+            Names::Physical => Ok((oid, false)),
+            Names::Virtual(map) => map.find(oid, job).map(|f| (f.block, f.encrypted)),
         }
-    };
+    }
+}
+
+/// Reads and decrypts a block.
+fn read(
+    device: &Device,
+    block: u64,
+    encrypted: bool,
+    key: Option<&VolumeKey>,
+    job: &Job,
+) -> Result<Vec<u8>> {
     let mut data = device.raw(block, job)?;
     if encrypted {
         let Some(key) = key else {
-            return Err(Error::new(Code::PasswordMissing, "the volume is encrypted"));
+            return Err(Error::new(
+                Code::ApfsObject,
+                "an object of a volume without encryption is encrypted",
+            )
+            .at(device.shown(block)));
         };
         key.decrypt_blocks(&mut data, block, device.block_size);
     }
+    Ok(data)
+}
+
+/// Checks a block that holds a node.
+fn parse(device: &Device, block: u64, data: Vec<u8>, kind: Kind, root: bool) -> Result<Node> {
     let header = device.check(block, &data)?;
-    if header.oid != oid {
-        return Err(Error::new(
-            Code::ApfsObject,
-            format!("block {block} holds object {}, not {oid}", header.oid),
-        )
-        .at(device.shown(block)));
-    }
-    let node =
-        Node::parse(data, header, kind, above.is_none()).map_err(|e| e.at(device.shown(block)))?;
-    if above.is_some_and(|a| node.level.checked_add(1) != Some(a)) {
-        return Err(Error::new(
-            Code::ApfsBtree,
-            format!("a tree node of level {} is not one below its parent", node.level),
-        )
-        .at(device.shown(block)));
-    }
-    Ok((block, node))
+    Node::parse(data, header, kind, root).map_err(|e| e.at(device.shown(block)))
 }
 
 /// A node on the way to a place, with the index of the record or child.
@@ -209,22 +235,22 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
-    /// From the root to the first record that is not less.
-    fn descend(&mut self, order: impl Fn(&[u8]) -> Ordering, job: &Job) -> Result<()> {
+    /// From the root to the leaf where the keys end for which `before` holds, and to the first
+    /// record there for which it does not. That place may be behind the leaf's last record.
+    fn descend(&mut self, before: impl Fn(&[u8]) -> bool, job: &Job) -> Result<()> {
         let mut block = self.tree.root_block;
         let mut node = self.tree.root.clone();
         loop {
-            let less = node.partition(|k| order(k) == Ordering::Less);
+            let less = node.partition(&before);
             if node.level == 0 {
-                self.enter(block, node, less)?;
-                return self.settle(job);
+                return self.enter(block, node, less);
             }
-            // The child whose first key is the last one that is less may hold the record.
-            let index = less.saturating_sub(1);
             if node.len() == 0 {
                 return Ok(());
             }
-            let (b, child) = self.tree.child(&node, index, self.keep, job)?;
+            // The child whose first key is the last one before may hold more of them.
+            let index = less.saturating_sub(1);
+            let (b, child) = self.tree.child(&node, index, self.keep || node.level > 1, job)?;
             self.enter(block, node, index)?;
             (block, node) = (b, child);
         }
@@ -268,31 +294,18 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
-    /// Moves to the record before; an empty place when there is none.
+    /// Moves to the record before; behind the last record when there is none.
     fn back(&mut self, job: &Job) -> Result<()> {
-        if self.stack.is_empty() {
-            // Behind the last record of the tree.
-            return self.last(job);
-        }
         loop {
             let Some(level) = self.stack.last_mut() else { return Ok(()) };
             if let Some(i) = level.index.checked_sub(1) {
                 level.index = i;
-                break;
+                return self.rightmost(job);
             }
             // Going on from here may enter it again.
             self.entered.remove(&level.block);
             self.stack.pop();
         }
-        self.rightmost(job)
-    }
-
-    fn last(&mut self, job: &Job) -> Result<()> {
-        self.entered.clear();
-        let root = self.tree.root.clone();
-        let Some(last) = root.len().checked_sub(1) else { return Ok(()) };
-        self.enter(self.tree.root_block, root, last)?;
-        self.rightmost(job)
     }
 
     /// Down to the last record below the current child.
@@ -300,13 +313,10 @@ impl<'t> Cursor<'t> {
         loop {
             let Some(Level { node, index, .. }) = self.stack.last() else { return Ok(()) };
             if node.level == 0 {
-                self.before.clear();
                 return Ok(());
             }
             let (b, child) = self.tree.child(node, *index, self.keep, job)?;
             let last = child.len().saturating_sub(1);
-            // Going back may enter the node that the descent came from.
-            self.entered.remove(&b);
             self.enter(b, child, last)?;
         }
     }

@@ -36,6 +36,7 @@ pub(crate) struct Fs {
 pub struct Volume {
     pub(crate) fs: Arc<Fs>,
     info: Arc<Info>,
+    root: Node,
 }
 
 impl fmt::Debug for Volume {
@@ -58,12 +59,12 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Takes the attribute `name` into account.
+    /// Takes an attribute into account.
     pub(crate) fn add(
         &mut self,
         fs: &Arc<Fs>,
-        name: &str,
-        value: &Attribute<'_>,
+        inode: &Inode,
+        (name, value): (&str, &Attribute<'_>),
         job: &Job,
     ) -> Result<()> {
         match (name, value) {
@@ -73,7 +74,7 @@ impl Attributes {
             (SYMLINK, Attribute::Stream { size, .. }) => self.link = Some(size.saturating_sub(1)),
             (FORK, v) => self.fork = v.size(),
             (FINDER, Attribute::Embedded(b)) => self.alias = records::finder_alias(b),
-            (decmpfs::XATTR, v) => {
+            (decmpfs::XATTR, v) if inode.compressed() => {
                 let head = read_attribute(fs, v, 16, job)?;
                 let header = decmpfs::Header::parse(&head)?;
                 self.packed = Some((header.kind, header.size));
@@ -102,7 +103,7 @@ fn read_attribute(fs: &Arc<Fs>, value: &Attribute<'_>, most: u64, job: &Job) -> 
 
 /// Puts together what a node shows from its inode and attributes.
 pub(crate) fn node(id: u64, inode: &Inode, attributes: &Attributes) -> Node {
-    let packed = attributes.packed.filter(|_| inode.compressed());
+    let packed = attributes.packed;
     let fork_is_data = packed.is_some_and(|(kind, _)| kind.checked_rem(2) == Some(0));
     Node {
         id,
@@ -123,6 +124,30 @@ pub(crate) fn node(id: u64, inode: &Inode, attributes: &Attributes) -> Node {
         stream: inode.stream_id,
         plain_size: inode.size.unwrap_or(0),
         dataless: inode.dataless(),
+    }
+}
+
+impl Fs {
+    /// Reads the inode `id` with its attributes.
+    fn node(self: &Arc<Self>, id: u64, job: &Job) -> Result<Node> {
+        let mut cursor = self.tree.seek(at_object(id, kind::INODE), job)?;
+        let inode = match cursor.record()? {
+            Some((key, value)) if records::split(key) == Some((id, kind::INODE)) => {
+                Inode::parse(id, value)?
+            }
+            _ => return Err(bad(format!("inode {id} is missing"))),
+        };
+        let mut attributes = Attributes::default();
+        cursor.advance(job)?;
+        while let Some((key, value)) = cursor.record()? {
+            if records::split(key) != Some((id, kind::XATTR)) {
+                break;
+            }
+            let name = records::attribute_name(key)?;
+            attributes.add(self, &inode, (name, &Attribute::parse(value)?), job)?;
+            cursor.advance(job)?;
+        }
+        Ok(node(id, &inode, &attributes))
     }
 }
 
@@ -160,7 +185,11 @@ impl Volume {
             notes,
         };
         let fs = Arc::new(Fs { shared, tree, key, rules });
-        Ok(Self { fs, info: Arc::new(info) })
+        let root = fs.node(ROOT_DIR, job)?;
+        if root.kind != EntryKind::Directory {
+            return Err(bad("the root of a volume is not a folder"));
+        }
+        Ok(Self { fs, info: Arc::new(info), root })
     }
 
     /// What the volume is.
@@ -169,25 +198,10 @@ impl Volume {
         &self.info
     }
 
-    /// The root folder. Its own mode and times are not read.
+    /// The root folder.
     #[must_use]
     pub fn root(&self) -> Node {
-        Node {
-            id: ROOT_DIR,
-            kind: EntryKind::Directory,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            mtime: 0,
-            links: 1,
-            compressed: None,
-            finder_alias: false,
-            resource_fork: 0,
-            stream: ROOT_DIR,
-            plain_size: 0,
-            dataless: false,
-        }
+        self.root.clone()
     }
 
     /// The entry at `path`: components separated by `/`, without a leading one; the empty path
@@ -267,28 +281,14 @@ impl Volume {
 
     /// The node that a folder entry names.
     fn node_of(&self, entry: &Entry, job: &Job) -> Result<Node> {
-        let id = entry.id;
-        let mut cursor = self.fs.tree.seek(at_object(id, kind::INODE), job)?;
-        let inode = match cursor.record()? {
-            Some((key, value)) if records::split(key) == Some((id, kind::INODE)) => {
-                Inode::parse(id, value)?
-            }
-            _ => return Err(bad(format!("a folder entry names inode {id}, which is missing"))),
-        };
-        if entry.file_type() != Some(inode.kind) {
-            return Err(bad(format!("a folder entry and its inode {id} differ in file type")));
+        let node = self.fs.node(entry.id, job)?;
+        if entry.file_type() != Some(node.kind) {
+            return Err(bad(format!(
+                "a folder entry and its inode {} differ in file type",
+                entry.id
+            )));
         }
-        let mut attributes = Attributes::default();
-        cursor.advance(job)?;
-        while let Some((key, value)) = cursor.record()? {
-            if records::split(key) != Some((id, kind::XATTR)) {
-                break;
-            }
-            let name = records::attribute_name(key)?;
-            attributes.add(&self.fs, name, &Attribute::parse(value)?, job)?;
-            cursor.advance(job)?;
-        }
-        Ok(node(id, &inode, &attributes))
+        Ok(node)
     }
 
     /// The entries of a folder, sorted by name. Empty for what is not a folder.

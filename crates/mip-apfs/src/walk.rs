@@ -83,7 +83,18 @@ impl Volume {
         let mut pass = self.collect(job)?;
         check_links(&pass)?;
         let mut children = std::mem::take(&mut pass.children);
-        children.sort_by(|a, b| (a.parent, pass.name(a.name)).cmp(&(b.parent, pass.name(b.name))));
+        let place = |c: &Child| (c.parent, pass.name(c.name));
+        children.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+        let twice = children.windows(2).find_map(|pair| match pair {
+            [a, b] if place(a) == place(b) => Some(a),
+            _ => None,
+        });
+        if let Some(child) = twice {
+            return Err(bad(format!(
+                "a folder has the name \"{}\" twice",
+                mip_base::escape(pass.name(child.name))
+            )));
+        }
         visit(&pass, &children, job, each)
     }
 
@@ -109,11 +120,12 @@ impl Volume {
                     current = Some((id, Inode::parse(id, value)?, Attributes::default()));
                 }
                 kind::XATTR => {
-                    if let Some((of, _, attributes)) = &mut current
+                    if let Some((of, inode, attributes)) = &mut current
                         && *of == id
                     {
                         let name = records::attribute_name(key)?;
-                        attributes.add(&self.fs, name, &Attribute::parse(value)?, job)?;
+                        let value = Attribute::parse(value)?;
+                        attributes.add(&self.fs, inode, (name, &value), job)?;
                     }
                 }
                 kind::DIR_REC => {
