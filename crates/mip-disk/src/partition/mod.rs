@@ -1,6 +1,7 @@
 //! Partition maps: GPT, Apple Partition Map (APM), MBR, or none.
 //!
-//! A disk may carry several maps. The order is: a GPT that holds, then an APM, then an MBR.
+//! A disk may carry several maps. The order is: a GPT that holds, then an APM, then an MBR. A bad
+//! GPT is an error, unless there is an APM.
 //! A hybrid disc that has an APM beside ISO 9660 is read by its APM. What a FAT, exFAT or NTFS
 //! volume has in its first sector looks like an MBR and is not taken for one.
 
@@ -105,11 +106,19 @@ pub fn read(disk: &Source, job: &Job) -> Result<Map> {
     let n = read_up_to_at(disk, 0, &mut head)?;
     let sector = head.get(..n).unwrap_or_default();
     let table = mbr::table(sector);
-    if let Some(map) = gpt::read(disk, mbr::protective(&table), job)? {
+    let bad_gpt = match gpt::read(disk, mbr::protective(&table), job) {
+        Ok(Some(map)) => return Ok(map),
+        Ok(None) => None,
+        Err(e) if e.code() == Code::PartitionMap => Some(e),
+        Err(e) => return Err(e),
+    };
+    if let Some(mut map) = apm::read(disk, sector, job)? {
+        // Hybrid discs carry both, and tools that copy them leave the GPT behind.
+        map.notes.extend(bad_gpt.map(|e| format!("the GPT is not used: {}", e.message())));
         return Ok(map);
     }
-    if let Some(map) = apm::read(disk, sector, job)? {
-        return Ok(map);
+    if let Some(e) = bad_gpt {
+        return Err(e);
     }
     if let Some(map) = mbr::read(disk, &table, job)? {
         return Ok(map);
