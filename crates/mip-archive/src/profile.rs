@@ -58,6 +58,9 @@ pub const PREINSTALL_SCRIPT: &str = "scripts/preinstall";
 /// The script to run after the installation.
 pub const POSTINSTALL_SCRIPT: &str = "scripts/postinstall";
 
+/// The payload kind of a disk image.
+pub const DISK_IMAGE: &str = "disk-image";
+
 /// Keys of `Info.plist`. Apple's own keys keep Apple's meaning; ours start with `MIP`.
 ///
 /// The types in the comments are property list types. The container does not read the plist;
@@ -87,8 +90,13 @@ pub mod keys {
     /// string, required: name and version of the program that wrote the archive.
     pub const GENERATOR: &str = "MIPGenerator";
     /// string, required: what the payload is (`distribution-package`, `component-package`,
-    /// `bundle-package`, `bundle-metapackage`, `app`, `unknown`).
+    /// `bundle-package`, `bundle-metapackage`, `app`, `disk-image`, `unknown`).
     pub const PAYLOAD_KIND: &str = "MIPPayloadKind";
+    /// string, of a disk image: what is to be installed from it, in the words of
+    /// [`PAYLOAD_KIND`].
+    pub const PAYLOAD_HOLDS: &str = "MIPPayloadHolds";
+    /// string, of a disk image: path of the app or package in it.
+    pub const PAYLOAD_INSTALLER: &str = "MIPPayloadInstaller";
     /// string, required: file name of the payload below `payload/`.
     pub const PAYLOAD_NAME: &str = "MIPPayloadName";
     /// string: file name of the payload as it was given, where it differs.

@@ -14,6 +14,7 @@ use crate::inspection::{Inspection, InstallerKind, Warning};
 use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
 use crate::output::{Output, Pending, Target, apart};
+use crate::payload::{self, Payload, PayloadChoice};
 use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report};
 use crate::tarball::{TarballOptions, app_tarball};
 use crate::verify::{self_check, signer_warnings};
@@ -44,6 +45,7 @@ pub struct Convert {
     min_os: Option<String>,
     icon: Option<Vec<u8>>,
     allow_unreadable: bool,
+    payload: PayloadChoice,
     signing: Signing,
     threads: Option<usize>,
     level: Option<u32>,
@@ -125,6 +127,13 @@ impl Convert {
         self
     }
 
+    /// What is carried of a disk image: the image, or what is in it.
+    #[must_use]
+    pub fn payload(mut self, choice: PayloadChoice) -> Self {
+        self.payload = choice;
+        self
+    }
+
     /// Signs with this key.
     #[must_use]
     pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
@@ -185,13 +194,15 @@ impl Convert {
             _ => None,
         };
         let opened = input.open(job)?;
-        let (examined, unread) = self.examine(input, &opened, job).map_err(place)?;
+        let (mut examined, unread) = self.examine(input, &opened, job).map_err(place)?;
         let mut warnings: Vec<Warning> =
             examined.iter().flat_map(|e| e.inspection.warnings.clone()).collect();
         if let Some(e) = &unread {
             let why = format!("the inside was not read ({}: {e})", e.code().text());
             warnings.push(Warning::new("W_UNREAD", why));
         }
+        let carried = self.carried(input, &opened, examined.as_mut()).map_err(place)?;
+        warnings.extend(carried.warnings.iter().cloned());
         let product = self
             .product(examined.as_ref().map(|e| &e.inspection), unread.as_ref())
             .map_err(place)?;
@@ -211,30 +222,18 @@ impl Convert {
             (None, _) => return Err(Error::new(Code::Usage, "no output")),
         };
 
-        let subject = match (examined.as_ref().and_then(|e| e.subject.clone()), &opened) {
-            (Some(subject), _) => subject,
-            (None, Opened::File { source, .. }) => Subject::File {
-                data: Section::whole(source.clone()),
-                name: input.name().to_owned(),
-            },
-            (None, Opened::Folder(_)) => {
-                return Err(place(Error::new(
-                    Code::Unsupported,
-                    "a folder that is no app or package",
-                )));
-            }
-        };
         let icon = self.icon(examined.as_ref(), &mut warnings)?;
         let facts = Facts {
             product: &product,
             inspection: examined.as_ref().map(|e| &e.inspection),
-            payload_name: subject.payload_name(),
-            original_name: subject.original_name(),
+            payload_name: carried.subject.payload_name(),
+            original_name: carried.subject.original_name(),
+            image: carried.form == "image",
             icon: icon.is_some(),
             warnings: &warnings,
         };
         let (payload, written) = self
-            .write(out.clone(), &product, &facts, icon, &subject, signer.as_deref(), job)
+            .write(out.clone(), &product, &facts, icon, &carried, signer.as_deref(), job)
             .map_err(place)?;
         // One truth from first look to last byte.
         opened.unchanged().map_err(place)?;
@@ -281,13 +280,36 @@ impl Convert {
         };
         // Only "I cannot read this" may be waved through, never "this is not what it was" or
         // "there is nothing here".
-        let may = matches!(refused.kind(), Kind::Malformed | Kind::Unsupported | Kind::Limit)
+        // An encrypted image that is not opened is one of the first.
+        let closed = matches!(refused.kind(), Kind::Malformed | Kind::Unsupported | Kind::Limit)
+            || refused.code() == Code::PasswordMissing;
+        let may = closed
             && !matches!(refused.code(), Code::Empty)
             && matches!(opened, Opened::File { .. });
         if self.allow_unreadable && may {
             return Ok((None, Some(refused)));
         }
         Err(refused)
+    }
+
+    /// What goes into the archive.
+    fn carried(
+        &self,
+        input: &Input,
+        opened: &Opened,
+        examined: Option<&mut Examined>,
+    ) -> Result<Payload> {
+        let subject = examined.as_ref().and_then(|e| e.subject.clone());
+        match (subject, examined, opened) {
+            (Some(subject), Some(examined), _) => payload::choose(self.payload, examined, subject),
+            (_, _, Opened::File { source, .. }) => {
+                let data = Section::whole(source.clone());
+                payload::unread(self.payload, Subject::File { data, name: input.name().to_owned() })
+            }
+            (_, _, Opened::Folder(_)) => {
+                Err(Error::new(Code::Unsupported, "a folder that is no app or package"))
+            }
+        }
     }
 
     fn product(&self, found: Option<&Inspection>, unread: Option<&Error>) -> Result<ProductReport> {
@@ -353,7 +375,7 @@ impl Convert {
         product: &ProductReport,
         facts: &Facts<'_>,
         icon: Option<Vec<u8>>,
-        subject: &Subject,
+        carried: &Payload,
         signer: Option<&dyn Signer>,
         job: &Job,
     ) -> Result<(PayloadReport, mip_archive::Written)> {
@@ -366,6 +388,7 @@ impl Convert {
             writer.add(&entry(profile::ICON)?, EntryRole::Icon, 0o644, &png)?;
         }
         let path = entry(&format!("{}{}", profile::PAYLOAD, facts.payload_name))?;
+        let subject = &carried.subject;
         let (mut input, total): (Box<dyn Read + Send>, Option<u64>) = match subject {
             Subject::File { data, .. } => (Box::new(data.reader()), Some(data.size())),
             Subject::Tree { tree, root, bundle, .. } => {
@@ -406,6 +429,8 @@ impl Convert {
                 Subject::File { .. } => "original".to_owned(),
                 Subject::Tree { .. } => "tar.gz".to_owned(),
             },
+            form: carried.form.to_owned(),
+            reason: carried.reason.clone(),
             bytes: stored.size,
             sha256: hex(&stored.sha256),
             read: facts.inspection.is_some(),

@@ -9,6 +9,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+mod image;
+
+pub use image::{
+    ChecksumState, ImageInfo, ImagePayload, ImagePurpose, LicenceInfo, LicenceText, PartitionInfo,
+    VolumeInfo,
+};
+
 /// The version of the JSON form. Raised when a key is removed or changes its meaning;
 /// new keys do not raise it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -33,6 +40,8 @@ pub struct Inspection {
     pub schema_version: u32,
     /// The file that was looked at.
     pub input: InputInfo,
+    /// The disk image around the installer, where there is one.
+    pub image: Option<ImageInfo>,
     /// What the installer is: the values that a server shows and compares.
     pub identity: Identity,
     /// What it does when it is installed.
@@ -52,6 +61,7 @@ impl Inspection {
         Self {
             schema_version: SCHEMA_VERSION,
             input,
+            image: None,
             identity: Identity::default(),
             installer: InstallerInfo::default(),
             apps: Vec::new(),
@@ -81,9 +91,9 @@ pub struct InputInfo {
     pub format: InputFormat,
     /// What kind of installer it is.
     pub kind: InstallerKind,
-    /// The archive around the installer, where there is one.
+    /// The outermost archive or disk image around the installer, where there is one.
     pub container: Option<ContainerFormat>,
-    /// Path of the installer inside that archive.
+    /// Path of the installer inside that, with `//` where another container begins.
     pub path_in_container: Option<String>,
 }
 
@@ -96,6 +106,8 @@ pub enum InputFormat {
     Xar,
     /// A folder of files (an app, a bundle-style package), on disk or in an archive.
     Folder,
+    /// A disk image that holds nothing to install.
+    DiskImage,
     /// Not known.
     #[default]
     Unknown,
@@ -136,7 +148,7 @@ impl InstallerKind {
     }
 }
 
-/// An archive around an installer.
+/// An archive or disk image around an installer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -151,6 +163,10 @@ pub enum ContainerFormat {
     TarBz2,
     /// tar with xz or lzma.
     TarXz,
+    /// A disk image.
+    DiskImage,
+    /// A disk image that was compressed once more, as a file (`.dmg.gz`).
+    CompressedDiskImage,
 }
 
 /// A value, where it came from, and what lost against it.

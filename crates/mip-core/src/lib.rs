@@ -188,6 +188,7 @@
 pub mod app;
 mod contents;
 mod convert;
+pub mod disk_image;
 pub mod icon;
 mod input;
 mod inspect;
@@ -196,6 +197,7 @@ mod manifest;
 pub mod metadata;
 mod output;
 pub mod package;
+mod payload;
 pub use mip_plist as plist;
 mod probe;
 mod report;
@@ -209,11 +211,13 @@ pub use input::Input;
 pub use inspect::{InspectOptions, inspect};
 pub use inspection::Inspection;
 pub use mip_base::{
-    CODES, CONTAINER_STEP, CancelToken, Code, CodeInfo, EntryPath, Error, Event, FileAt, Job, Kind,
-    Limits, MemoryFile, Phase, Progress, ReadAt, Result, SilentProgress, Source, WriteAt, escape,
+    CODES, CONTAINER_STEP, CancelToken, Code, CodeInfo, Cursor, EntryPath, Error, Event, FileAt,
+    Job, Kind, Limits, MemoryFile, Phase, Progress, ReadAt, Result, SilentProgress, Source,
+    WriteAt, escape,
 };
 pub use output::Output;
 pub use package::PayloadScan;
+pub use payload::PayloadChoice;
 pub use probe::{FORMATS, Format, FormatInfo, TarCompression};
 pub use report::{
     EntryReport, Extraction, Level, ListedEntry, Listing, PayloadReport, Problem, ProductReport,

@@ -14,6 +14,8 @@ pub(crate) struct Facts<'a> {
     pub payload_name: String,
     pub original_name: Option<String>,
     pub icon: bool,
+    /// The payload is the disk image that the installer is in.
+    pub image: bool,
     pub warnings: &'a [Warning],
 }
 
@@ -62,7 +64,14 @@ pub(crate) fn manifest(facts: &Facts<'_>) -> Result<Vec<u8>> {
     put(keys::FORMAT_VERSION, Some(Value::Integer(profile::FORMAT_VERSION.into())));
     put(keys::GENERATOR, Some(text(concat!("mip ", env!("CARGO_PKG_VERSION")))));
     let kind = found.map_or(InstallerKind::Unknown, |f| f.input.kind);
-    put(keys::PAYLOAD_KIND, Some(text(kind.word())));
+    if facts.image {
+        put(keys::PAYLOAD_KIND, Some(text(profile::DISK_IMAGE)));
+        put(keys::PAYLOAD_HOLDS, Some(text(kind.word())));
+        let decided = found.and_then(|f| f.image.as_ref()).and_then(|i| i.decided.as_ref());
+        put(keys::PAYLOAD_INSTALLER, decided.map(|d| text(&d.path)));
+    } else {
+        put(keys::PAYLOAD_KIND, Some(text(kind.word())));
+    }
     put(keys::PAYLOAD_NAME, Some(text(&facts.payload_name)));
     put(keys::PAYLOAD_ORIGINAL_NAME, facts.original_name.as_deref().map(text));
     put(keys::PAYLOAD_READ, Some(Value::Boolean(found.is_some())));
@@ -84,7 +93,9 @@ pub(crate) fn manifest(facts: &Facts<'_>) -> Result<Vec<u8>> {
             RestartAction::Shutdown => "shutdown",
         });
         put(keys::RESTART, Some(text(restart)));
-        put(keys::LICENSE_AGREEMENT, Some(Value::Boolean(installer.licence)));
+        // Of an image that is not carried nobody sees the agreement.
+        let of_image = facts.image && found.image.as_ref().is_some_and(|i| i.licence.is_some());
+        put(keys::LICENSE_AGREEMENT, Some(Value::Boolean(installer.licence || of_image)));
         put(keys::APPS, list(found.apps.iter().filter(|a| !a.nested).map(app)));
         put(
             keys::RECEIPTS,

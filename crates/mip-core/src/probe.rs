@@ -1,6 +1,6 @@
 //! What a file is, from its first 4 KiB and its last 512 bytes.
 
-use mip_base::{Code, Error, Job, ReadAt, Result, Source, read_full_at};
+use mip_base::{Code, Error, Job, ReadAt as _, Result, Source, read_full_at};
 use mip_codec::Compression;
 
 /// A format that can be told apart.
@@ -19,10 +19,14 @@ pub enum Format {
     Udif,
     /// An encrypted Apple disk image (`encrcdsa`, or the older trailer `cdsaencr`).
     EncryptedImage,
+    /// A sparse disk image (`sprs`).
+    SparseImage,
+    /// The bytes of a disk or of a volume, as they are.
+    RawImage,
     /// An Apple Archive.
     AppleArchive,
     /// A compressed file that is not a tar archive.
-    Compressed,
+    Compressed(TarCompression),
     /// A cpio archive.
     Cpio,
     /// Anything else that has a name.
@@ -109,14 +113,38 @@ pub const FORMATS: &[FormatInfo] = &[
     FormatInfo {
         name: "disk image (.dmg)",
         recognised_by: "`koly` 512 bytes before the end",
-        supported: false,
-        notes: "not read yet; carried as it is with --allow-unreadable and --id, --name, --set-version",
+        supported: true,
+        notes: "UDIF with chunks in zlib, bzip2, LZFSE, LZMA, ADC or as they are; volumes in HFS+, HFSX, APFS and FAT; carried as it is, or the app or package in it",
     },
     FormatInfo {
-        name: "encrypted disk image (.dmg)",
+        name: "encrypted disk image (.dmg, .sparseimage)",
         recognised_by: "`encrcdsa` at byte 0, or `cdsaencr` 8 bytes before the end",
+        supported: true,
+        notes: "AES-128 and AES-256, with the password; what is in it is carried",
+    },
+    FormatInfo {
+        name: "sparse disk image (.sparseimage)",
+        recognised_by: "`sprs` at byte 0",
+        supported: true,
+        notes: "as a .dmg",
+    },
+    FormatInfo {
+        name: "sparse bundle (.sparsebundle)",
+        recognised_by: "a folder with Info.plist and bands",
+        supported: true,
+        notes: "as a folder, or inside a zip or tar file; the app or package in it is carried",
+    },
+    FormatInfo {
+        name: "raw disk image (.dmg, .img, .cdr)",
+        recognised_by: "a GPT, Apple or MBR partition map, or the signature of a volume",
+        supported: true,
+        notes: "also compressed as a file (.dmg.gz, .img.bz2, .img.xz)",
+    },
+    FormatInfo {
+        name: "other file systems on disk images",
+        recognised_by: "their signatures",
         supported: false,
-        notes: "not read yet; decrypt it first",
+        notes: "exFAT, NTFS, ISO 9660, UDF, HFS (Mac OS Standard), CoreStorage: refused by name when nothing else can be read; segmented and NDIF images too",
     },
     FormatInfo {
         name: "Apple Archive (.aar)",
@@ -144,7 +172,7 @@ pub(crate) fn probe(source: &Source, job: &Job) -> Result<Format> {
     let mut tail = vec![0; usize::try_from(size.min(512)).unwrap_or(512)];
     read_full_at(&**source, size.saturating_sub(512), &mut tail, Code::Truncated)?;
 
-    if head.starts_with(b"encrcdsa") || tail.ends_with(b"cdsaencr") {
+    if mip_disk::encrypted::sniff(&head, &tail) {
         return Ok(Format::EncryptedImage);
     }
     if head.starts_with(b"xar!") {
@@ -178,10 +206,17 @@ pub(crate) fn probe(source: &Source, job: &Job) -> Result<Format> {
         return Ok(if packed_tar(source, how, job) {
             Format::Tar(how)
         } else {
-            Format::Compressed
+            Format::Compressed(how)
         });
     }
-    Ok(other(&head, source))
+    if mip_disk::sparse::sniff(&head) {
+        return Ok(Format::SparseImage);
+    }
+    Ok(match other(&head) {
+        // What has a name of its own is not looked at as a disk.
+        Format::Other("" | TEXT) if is_disk(&head, source, job)? => Format::RawImage,
+        named => named,
+    })
 }
 
 /// Whether the decoded stream starts like a tar archive. Damage is for the reader to report.
@@ -210,7 +245,29 @@ fn is_tar(head: &[u8]) -> bool {
     block.first() != Some(&0) && sum == want
 }
 
-fn other(head: &[u8], source: &Source) -> Format {
+const TEXT: &str = "a text file";
+
+/// Whether the bytes are a disk with a partition map, or a volume. Damage in either is for the
+/// reader to report.
+fn is_disk(head: &[u8], source: &Source, job: &Job) -> Result<bool> {
+    use mip_disk::volume::Kind;
+    let gpt = [512, 4096].iter().any(|at| source_has(source, *at, b"EFI PART"));
+    if gpt || (head.starts_with(b"ER") && head.get(512..514) == Some(b"PM".as_slice())) {
+        return Ok(true);
+    }
+    if !matches!(mip_disk::volume::identify(source)?, Kind::Empty | Kind::Unknown) {
+        return Ok(true);
+    }
+    let mbr = head.get(510..512) == Some([0x55, 0xAA].as_slice());
+    Ok(mbr && mip_disk::partition::read(source, job).is_ok_and(|map| !map.partitions.is_empty()))
+}
+
+fn source_has(source: &Source, at: u64, magic: &[u8]) -> bool {
+    let mut bytes = vec![0; magic.len()];
+    read_full_at(&**source, at, &mut bytes, Code::Truncated).is_ok() && bytes == magic
+}
+
+fn other(head: &[u8]) -> Format {
     let text = head.trim_ascii_start();
     let lower = text.get(..text.len().min(64)).unwrap_or(text).to_ascii_lowercase();
     let magics: &[(&[u8], &str)] = &[
@@ -226,7 +283,6 @@ fn other(head: &[u8], source: &Source) -> Format {
         (b"\xcf\xfa\xed\xfe", "a bare Mach-O program"),
         (b"\xce\xfa\xed\xfe", "a bare Mach-O program"),
         (b"\xca\xfe\xba\xbe", "a bare Mach-O program or a Java class"),
-        (b"sprs", "a sparse disk image"),
         (b"icns", "an icon"),
         (b"\x89png", "a picture"),
         (b"7z\xbc\xaf", "a 7-Zip archive"),
@@ -246,18 +302,8 @@ fn other(head: &[u8], source: &Source) -> Format {
             return if *what == "a cpio archive" { Format::Cpio } else { Format::Other(what) };
         }
     }
-    let mut at = [0; 4];
-    if source.read_at(1024, &mut at).is_ok() && matches!(&at, [b'H', b'+' | b'X', _, _]) {
-        return Format::Other("a raw HFS+ disk image");
-    }
-    if head.get(32..36) == Some(b"NXSB".as_slice()) {
-        return Format::Other("a raw APFS disk image");
-    }
-    if head.get(512..520) == Some(b"EFI PART".as_slice()) || head.starts_with(b"ER") {
-        return Format::Other("a raw disk image");
-    }
     if head.iter().all(|b| matches!(b, 9 | 10 | 13 | 32..=126 | 128..)) {
-        return Format::Other("a text file");
+        return Format::Other(TEXT);
     }
     Format::Other("")
 }
@@ -265,34 +311,24 @@ fn other(head: &[u8], source: &Source) -> Format {
 impl Format {
     /// The refusal for a format that cannot be inspected, with what to do instead.
     pub(crate) fn refusal(self) -> Option<Error> {
-        let carry =
-            "to carry it unread, use --allow-unreadable with --id, --name and --set-version";
         let (code, message, hint) = match self {
-            Format::Xar | Format::Zip | Format::Tar(_) => return None,
+            Format::Xar
+            | Format::Zip
+            | Format::Tar(_)
+            | Format::Udif
+            | Format::EncryptedImage
+            | Format::SparseImage
+            | Format::RawImage
+            | Format::Compressed(_) => return None,
             Format::Mip => (
                 Code::Unsupported,
                 "this is a MIP archive already".to_owned(),
                 "use `mip verify`, `mip list`, `mip extract` or `mip sign` on it",
             ),
-            Format::Udif => (
-                Code::Unsupported,
-                "disk images (.dmg) are not read by this version".to_owned(),
-                carry,
-            ),
-            Format::EncryptedImage => (
-                Code::Unsupported,
-                "encrypted disk images are not read by this version".to_owned(),
-                "decrypt it first (on a Mac: hdiutil convert), and convert what is inside",
-            ),
             Format::AppleArchive => (
                 Code::Unsupported,
                 "an Apple Archive (.aar) is not an installer of its own".to_owned(),
                 "unpack it (on a Mac: aa extract) and convert the app or package inside",
-            ),
-            Format::Compressed => (
-                Code::Unsupported,
-                "a compressed file that holds no tar archive".to_owned(),
-                "decompress it first, and convert what is inside",
             ),
             Format::Cpio => (
                 Code::Unsupported,
@@ -309,6 +345,12 @@ impl Format {
         let e = Error::new(code, message);
         Some(if hint.is_empty() { e } else { e.hint(hint) })
     }
+}
+
+/// The refusal of a compressed file that holds nothing that is read.
+pub(crate) fn compressed_unknown() -> Error {
+    Error::new(Code::Unsupported, "a compressed file that holds no tar archive and no disk image")
+        .hint("decompress it first, and convert what is inside")
 }
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ pub struct PayloadReport {
     pub kind: String,
     /// `original`: the input's own bytes. `tar.gz`: a folder, packed.
     pub carried: String,
+    /// `image`: the disk image around the installer. `app` or `package`: that itself. `file`:
+    /// a file whose inside was not read.
+    pub form: String,
+    /// Why that was carried, where something else could have been.
+    pub reason: Option<String>,
     /// Bytes inside the archive.
     pub bytes: u64,
     /// SHA-256 in hex of those bytes; for `original` that of the installer file itself.

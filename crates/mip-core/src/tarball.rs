@@ -91,7 +91,8 @@ impl Read for Tarball {
 /// # Errors
 /// [`Code::PathUnsafe`] when `name` is not one name; [`Code::Usage`] for options out of range;
 /// [`Code::Internal`] when no thread can be started. All others come out of the reader:
-/// [`Code::PathUnsafe`] for a link that leads out of the bundle, and those of [`Tree::walk`].
+/// [`Code::PathUnsafe`] for a link that leads out of the bundle, those of
+/// [`Listing::check_carried`](crate::tree::Listing::check_carried) and of [`Tree::walk`].
 pub fn app_tarball(
     tree: Arc<dyn Tree>,
     root: Option<EntryPath>,
@@ -138,6 +139,7 @@ struct Writer<'w> {
 
 impl Writer<'_> {
     fn bundle(&mut self, job: &Job) -> Result<()> {
+        self.tree.listing().check_carried(self.root, job)?;
         self.member(None, b'5', "", 0, 0o755)?;
         self.report.folders = 1;
         let mut buf = job.buffer("copy buffer", 1 << 16, 1 << 16)?;

@@ -48,7 +48,7 @@ impl Container {
             Format::Zip | Format::Mip => archive(Archive::Zip),
             Format::Tar(how) => archive(Archive::Tar(how.codec())),
             Format::Cpio | Format::AppleArchive => Ok(Self::Stream(Stream::open(data, job)?)),
-            Format::Compressed => {
+            Format::Compressed(_) => {
                 Stream::open(data, job).map(Self::Stream).map_err(|e| match e.code() {
                     // What is packed is something else.
                     Code::Cpio => not_a_container("a compressed file that holds no archive"),

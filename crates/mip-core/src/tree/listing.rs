@@ -1,14 +1,10 @@
 //! The table of a tree: what is in it, found by path, with the rules that hold for every source.
 
 use std::cmp::Ordering;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 
-use caseless::Caseless;
 use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
-use unicode_normalization::UnicodeNormalization;
 
-use super::TreeEntry;
+use super::{TreeEntry, collisions};
 
 /// What was left out of a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +36,16 @@ pub struct Listing {
     entries: Vec<TreeEntry>,
     sorted: Vec<usize>,
     dropped: Dropped,
+    /// For trees that hold more than what is carried: names that could not become entries, and
+    /// why. `None`: there are none, and no two names are one.
+    doubtful: Option<Vec<Unusable>>,
+}
+
+/// An entry that is in the source and not in the listing.
+#[derive(Debug)]
+struct Unusable {
+    path: String,
+    why: Error,
 }
 
 impl Listing {
@@ -53,6 +59,34 @@ impl Listing {
     /// bytes: a folder comes before what is in it, and all of that comes before its next sibling.
     pub fn sorted(&self) -> impl DoubleEndedIterator<Item = (usize, &TreeEntry)> {
         self.sorted.iter().filter_map(|&i| Some((i, self.entries.get(i)?)))
+    }
+
+    /// Whether what is below `below` (all, if `None`) can be carried to a default macOS volume.
+    /// Most sources are refused as a whole when they break this; the volume of a disk image
+    /// may do so where nothing is taken from.
+    ///
+    /// # Errors
+    /// [`Code::PathCollision`] for two names that are one on a volume that ignores case;
+    /// [`Code::PathUnsafe`] for a name over the limits; [`Code::LimitEntries`];
+    /// [`Code::LimitExpanded`].
+    pub fn check_carried(&self, below: Option<&EntryPath>, job: &Job) -> Result<()> {
+        let Some(unusable) = &self.doubtful else { return Ok(()) };
+        let inside = |u: &&Unusable| below.is_none_or(|b| starts_with_folder(&u.path, b.as_str()));
+        if let Some(u) = unusable.iter().find(inside) {
+            return Err(Error::new(u.why.code(), u.why.message()));
+        }
+        let bytes = self.below(below).fold(0, |n: u64, (_, e)| n.saturating_add(e.size));
+        let limit = job.limits().expanded_bytes;
+        if bytes > limit {
+            return Err(Error::limit(Code::LimitExpanded, "bytes of all files", limit, bytes));
+        }
+        collisions::check(self.below(below), &self.entries, job)
+    }
+
+    /// Entries of the source that are not listed, because their names cannot be used.
+    #[must_use]
+    pub fn unusable(&self) -> usize {
+        self.doubtful.as_ref().map_or(0, Vec::len)
     }
 
     /// What was left out.
@@ -143,6 +177,8 @@ pub(crate) struct Builder {
     bytes: u64,
     code: Code,
     job: Job,
+    doubtful: Option<Vec<Unusable>>,
+    keep_noise: bool,
 }
 
 impl Builder {
@@ -155,13 +191,37 @@ impl Builder {
             bytes: 0,
             code,
             job: job.clone(),
+            doubtful: None,
+            keep_noise: false,
         }
+    }
+
+    /// For a tree that holds more than what is carried: names that are one to macOS, or that
+    /// cannot be used, are no errors before [`Listing::check_carried`]. With `noise`, what
+    /// Finder leaves beside files is listed too.
+    pub(crate) fn lenient(mut self, noise: bool) -> Self {
+        self.doubtful = Some(Vec::new());
+        self.keep_noise = noise;
+        self
+    }
+
+    /// Notes an entry whose name cannot be used.
+    pub(crate) fn unusable(&mut self, path: String, why: Error) -> Result<()> {
+        let Some(all) = &mut self.doubtful else { return Err(why) };
+        let limits = self.job.limits();
+        self.path_bytes = self.path_bytes.saturating_add(len64(path.len())).saturating_add(256);
+        if self.path_bytes > limits.path_bytes_kept {
+            let (limit, value) = (limits.path_bytes_kept, self.path_bytes);
+            return Err(Error::limit(Code::LimitMemory, "bytes of all paths", limit, value));
+        }
+        all.push(Unusable { path, why });
+        Ok(())
     }
 
     /// Adds an entry and returns its index; `None` when it is one of those that are dropped.
     pub(crate) fn add(&mut self, entry: TreeEntry) -> Result<Option<usize>> {
         self.job.check()?;
-        if self.drop_noise(&entry) {
+        if !self.keep_noise && self.drop_noise(&entry) {
             return Ok(None);
         }
         let limits = self.job.limits();
@@ -184,7 +244,8 @@ impl Builder {
             return Err(Error::limit(Code::LimitMemory, "bytes of all paths", limit, value));
         }
         self.bytes = self.bytes.saturating_add(entry.size);
-        if self.bytes > limits.expanded_bytes {
+        // What is listed only is not copied out: `check_carried` counts what is.
+        if self.bytes > limits.expanded_bytes && self.doubtful.is_none() {
             let (limit, value) = (limits.expanded_bytes, self.bytes);
             return Err(Error::limit(Code::LimitExpanded, "bytes of all files", limit, value)
                 .within(entry.path.as_str()));
@@ -221,8 +282,12 @@ impl Builder {
             sorted.sort_unstable_by(|&a, &b| order(path(a), path(b)).then(a.cmp(&b)));
         }
         self.check_neighbours(&mut sorted)?;
-        self.check_collisions(&sorted)?;
-        Ok(Listing { entries: self.entries, sorted, dropped: self.dropped })
+        if self.doubtful.is_none() {
+            let all = sorted.iter().filter_map(|&i| Some((i, self.entries.get(i)?)));
+            collisions::check(all, &self.entries, &self.job)?;
+        }
+        let Self { entries, dropped, doubtful, .. } = self;
+        Ok(Listing { entries, sorted, dropped, doubtful })
     }
 
     /// Finds entries of one name, and entries below what is not a folder. Folders that are
@@ -259,55 +324,6 @@ impl Builder {
         *sorted = first;
         Ok(())
     }
-
-    /// Two paths that are one on a volume that ignores case and normalization. Folders that no
-    /// entry names count too.
-    fn check_collisions(&self, sorted: &[usize]) -> Result<()> {
-        let limit = self.job.limits().entries;
-        // Keyed at random, so that nobody can prepare paths whose hashes are equal.
-        let hasher = RandomState::new();
-        // Hash, entry, end of the folder in its path: small, as there may be a million.
-        let mut keys: Vec<(u64, u32, u32)> = Vec::with_capacity(sorted.len());
-        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let mut before = "";
-        for &i in sorted {
-            let path = self.entries.get(i).map_or("", |e| e.path.as_str());
-            for end in new_folders(before, path) {
-                let folded = fold(path.get(..end).unwrap_or(path));
-                keys.push((hasher.hash_one(folded), small(i), small(end)));
-            }
-            if len64(keys.len()) > limit {
-                return Err(Error::limit(Code::LimitEntries, "entries", limit, len64(keys.len())));
-            }
-            before = path;
-        }
-        keys.sort_unstable();
-        let large = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-        let text = |k: &(u64, u32, u32)| {
-            let entry = self.entries.get(large(k.1));
-            entry.and_then(|e| e.path.as_str().get(..large(k.2))).unwrap_or("")
-        };
-        // The same pair is named each time, whatever the keys of the hash.
-        let clash = keys
-            .windows(2)
-            .filter_map(|w| match w {
-                [a, b] if a.0 == b.0 && fold(text(a)) == fold(text(b)) => Some((text(a), text(b))),
-                _ => None,
-            })
-            .map(|(a, b)| if a < b { (a, b) } else { (b, a) })
-            .min();
-        match clash {
-            None => Ok(()),
-            Some((a, b)) => {
-                let why = format!(
-                    "\"{}\" and \"{}\" are one name on a volume that ignores case",
-                    escape(a),
-                    escape(b)
-                );
-                Err(Error::new(Code::PathCollision, why))
-            }
-        }
-    }
 }
 
 /// The counter of what `entry` is, where it is nothing that an installer carries.
@@ -325,52 +341,6 @@ fn noise<'d>(dropped: &'d mut Dropped, entry: &TreeEntry) -> Option<&'d mut u64>
     } else {
         None
     }
-}
-
-/// Where the folders of `path` end that `before` (the path before it in the order) does not have,
-/// and where `path` itself ends.
-fn new_folders<'p>(before: &str, path: &'p str) -> impl Iterator<Item = usize> + use<'p> {
-    let mut shared = 0;
-    let mut end = 0;
-    for (a, b) in before.split('/').zip(path.split('/')) {
-        if a != b {
-            break;
-        }
-        end = shared_end(end, b);
-        shared = end;
-    }
-    path.bytes()
-        .enumerate()
-        .filter(|(_, b)| *b == b'/')
-        .map(|(i, _)| i)
-        .chain(Some(path.len()))
-        .filter(move |&i| i > shared)
-}
-
-fn shared_end(end: usize, component: &str) -> usize {
-    let separator = usize::from(end > 0);
-    end.saturating_add(separator).saturating_add(component.len())
-}
-
-/// One form for all spellings of a path that a macOS volume takes for the same: compatibility
-/// caseless match (Unicode 3.13, D146), without the code points that HFS+ ignores (TN1150).
-fn fold(path: &str) -> String {
-    if path.is_ascii() {
-        return path.to_ascii_lowercase();
-    }
-    path.chars()
-        .filter(|c| !is_ignorable(*c))
-        .nfd()
-        .default_case_fold()
-        .nfkd()
-        .default_case_fold()
-        .nfkd()
-        .collect()
-}
-
-/// Code points that HFS+ leaves out when it compares names (TN1150, its table of case folding).
-fn is_ignorable(c: char) -> bool {
-    matches!(c, '\u{200C}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{206A}'..='\u{206F}' | '\u{FEFF}')
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! What Finder and macOS archivers leave beside the files ([`Dropped`]) is not part of a tree.
 
+mod collisions;
 mod directory;
 mod listing;
 mod tar;
@@ -15,7 +16,10 @@ use mip_base::{
 };
 use mip_codec::Compression;
 
+use crate::input::spool;
+
 pub use directory::DirectoryTree;
+pub(crate) use listing::Builder;
 pub use listing::{Dropped, Listing};
 pub use tar::TarTree;
 pub use zip::ZipTree;
@@ -32,6 +36,7 @@ pub struct TreeEntry {
     /// Bytes of a file's data; 0 for everything else.
     pub size: u64,
     /// A symbolic link's target as it is written; a hard link's target as a path of the tree.
+    /// In the listing of a disk image it is `None`: [`Tree::link`] reads it.
     pub link: Option<String>,
     /// Modification time, seconds since 1970; 0 where the source has none.
     pub mtime: u64,
@@ -73,6 +78,15 @@ pub trait Tree: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`walk`](Self::walk).
     fn head(&self, index: usize, len: usize, job: &Job) -> Result<Vec<u8>>;
+
+    /// The target of the symbolic link at entry `index`, as it is written; of a hard link its
+    /// target as a path of the tree. `None` for everything else.
+    ///
+    /// # Errors
+    /// As [`walk`](Self::walk).
+    fn link(&self, index: usize, _job: &Job) -> Result<Option<String>> {
+        Ok(self.entries().get(index).and_then(|e| e.link.clone()))
+    }
 
     /// The entries, in the order of the source.
     fn entries(&self) -> &[TreeEntry] {
@@ -119,6 +133,29 @@ pub fn open_directory(path: &Path, job: &Job) -> Result<Box<dyn Tree>> {
     Ok(Box::new(DirectoryTree::open(path, job)?))
 }
 
+/// The bytes of a file in a tree, where they can be read at positions.
+pub(crate) fn positioned(tree: &dyn Tree, index: usize, job: &Job) -> Result<Section> {
+    if let Some(section) = tree.section(index)? {
+        return Ok(section);
+    }
+    let Some(entry) = tree.entries().get(index) else {
+        return Err(Error::new(Code::Internal, "no such entry"));
+    };
+    let (wanted, size) = (entry.path.clone(), entry.size);
+    let mut copy = None;
+    let parent = entry.path.parent();
+    tree.walk(parent.as_ref(), job, &mut |e, data| {
+        if e.path == wanted
+            && let Some(data) = data
+        {
+            copy = Some(spool(data, Some(size), job.limits().expanded_bytes, job)?);
+        }
+        Ok(())
+    })?;
+    let copy = copy.ok_or_else(|| Error::new(Code::Truncated, "the entry has no data"))?;
+    Ok(Section::whole(copy))
+}
+
 /// Reads all of a file of `size` bytes into memory; less or more than `size` is `code`.
 fn read_all(
     input: &mut dyn Read,
@@ -146,7 +183,7 @@ fn read_head(input: &mut dyn Read, len: usize, code: Code) -> Result<Vec<u8>> {
 }
 
 /// Most bytes that [`Tree::head`] returns.
-const MAX_HEAD: usize = 64 << 10;
+pub(crate) const MAX_HEAD: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,243 @@
+//! The volumes of an image as one [`Tree`].
+
+use std::io::{self, Read};
+
+use mip_base::{
+    Code, EntryKind, EntryPath, Error, Job, ReadAt, Result, Section, Source, len64, read_full_at,
+};
+
+use super::volume::Node;
+use super::{DiskImage, ImageNode};
+use crate::tree::{Builder, Listing, Tree, TreeEntry, Visit};
+
+/// Everything on the volumes of a disk image that are read.
+///
+/// Differs from other trees in three ways. The targets of symbolic links are read when
+/// [`walk`](Tree::walk) or [`link`](Tree::link) asks for them, not before. Names that macOS takes
+/// for one, and names over the limits, are errors only where they are carried. A file with
+/// several hard links is a file at each of its names.
+pub struct ImageTree {
+    image: DiskImage,
+    listing: Listing,
+    /// For each entry of the listing its volume and node.
+    nodes: Vec<(u32, Option<Node>)>,
+    job: Job,
+}
+
+impl std::fmt::Debug for ImageTree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImageTree").field("listing", &self.listing).finish_non_exhaustive()
+    }
+}
+
+impl ImageTree {
+    pub(super) fn new(image: DiskImage, all: bool, job: &Job) -> Result<Self> {
+        let mut builder = Builder::new(Code::PathUnsafe, job).lenient(all);
+        let mut nodes: Vec<(u32, Option<Node>)> = Vec::new();
+        for (index, volume) in image.volumes().iter().enumerate() {
+            let Some(fs) = volume.reader() else { continue };
+            let at = u32::try_from(index).unwrap_or(u32::MAX);
+            let mut add = |path: String, node: Option<Node>| -> Result<()> {
+                let path = match &volume.folder {
+                    Some(folder) if path.is_empty() => folder.to_string(),
+                    Some(folder) => format!("{folder}/{path}"),
+                    None => path,
+                };
+                match EntryPath::new(&path, job.limits()) {
+                    Ok(p) => {
+                        let kind = node.as_ref().map_or(EntryKind::Directory, Node::kind);
+                        let entry = TreeEntry {
+                            path: p,
+                            kind,
+                            mode: node.as_ref().map_or(0o755, Node::mode),
+                            size: match (&node, kind) {
+                                (Some(n), EntryKind::File) => n.size(),
+                                _ => 0,
+                            },
+                            link: None,
+                            mtime: node
+                                .as_ref()
+                                .map_or(0, |n| u64::try_from(n.mtime()).unwrap_or(0)),
+                        };
+                        if builder.add(entry)?.is_some() {
+                            nodes.push((at, node));
+                        }
+                        Ok(())
+                    }
+                    Err(e) => builder.unusable(path, e),
+                }
+            };
+            if volume.folder.is_some() {
+                add(String::new(), None)?;
+            }
+            fs.walk(job, &mut |path, node| add(path, Some(node)))?;
+        }
+        let listing = builder.finish()?;
+        Ok(Self { image, listing, nodes, job: job.clone() })
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &DiskImage {
+        &self.image
+    }
+
+    /// The roots of the volumes: `None` where the only volume is the tree itself.
+    #[must_use]
+    pub fn roots(&self) -> Vec<Option<&EntryPath>> {
+        self.image.volumes().iter().filter(|v| v.is_read()).map(|v| v.folder()).collect()
+    }
+
+    /// Files below `root` that have a resource fork: it is not carried.
+    pub(crate) fn resource_forks(&self, root: Option<&EntryPath>) -> u64 {
+        let with_fork = self.listing.below(root).filter(|(i, _)| {
+            let node = self.nodes.get(*i).and_then(|(_, n)| n.as_ref());
+            node.is_some_and(|n| n.resource_fork() > 0)
+        });
+        len64(with_fork.count())
+    }
+
+    /// Files, and their bytes, of one volume.
+    pub(super) fn count(&self, volume: usize) -> (u64, u64) {
+        let entries = self.listing.entries().iter().zip(&self.nodes);
+        entries
+            .filter(|(e, (v, _))| e.kind == EntryKind::File && usize::try_from(*v) == Ok(volume))
+            .fold((0, 0), |(n, sum): (u64, u64), (e, _)| {
+                (n.saturating_add(1), sum.saturating_add(e.size))
+            })
+    }
+
+    /// Where a Finder alias at entry `index` leads, when it is one to the Applications folder.
+    pub(crate) fn leads_to_applications(&self, index: usize, job: &Job) -> Result<bool> {
+        let Some(entry) = self.listing.entries().get(index) else { return Ok(false) };
+        if entry.kind == EntryKind::Symlink {
+            let target = self.link(index, job)?.unwrap_or_default();
+            return Ok(target.trim_end_matches('/') == "/Applications");
+        }
+        let (volume, node) = self.node(index)?;
+        if !node.finder_alias() {
+            return Ok(false);
+        }
+        if entry.path.file_name() == "Applications" {
+            return Ok(true);
+        }
+        let fs = self.image.reader(volume)?;
+        let fork = fs.open_resource_fork(node, job)?;
+        super::alias::to_applications(&fs.open_file(node, job)?, fork.as_ref(), job)
+    }
+
+    fn node(&self, index: usize) -> Result<(usize, &Node)> {
+        match self.nodes.get(index) {
+            Some((v, Some(node))) => Ok((usize::try_from(*v).unwrap_or(usize::MAX), node)),
+            _ => Err(Error::new(Code::Internal, "no such entry")),
+        }
+    }
+
+    /// The file system's own record of an entry, for [`DiskImage::open_file`].
+    #[must_use]
+    pub fn image_node(&self, index: usize) -> Option<ImageNode> {
+        let (volume, node) = self.node(index).ok()?;
+        Some(ImageNode { at: Some((volume, node.clone())) })
+    }
+
+    fn open(&self, index: usize, job: &Job) -> Result<(&TreeEntry, Source)> {
+        let (volume, node) = self.node(index)?;
+        let Some(entry) = self.listing.entries().get(index) else {
+            return Err(Error::new(Code::Internal, "no such entry"));
+        };
+        let within = |e: Error| e.within(entry.path.as_str());
+        if entry.kind != EntryKind::File {
+            return Err(within(Error::new(Code::Internal, "is not a file")));
+        }
+        let data = self.image.reader(volume)?.open_file(node, job).map_err(within)?;
+        if data.size() != entry.size {
+            let why = format!("{} bytes where the listing says {}", data.size(), entry.size);
+            return Err(within(Error::new(Code::Truncated, why)));
+        }
+        Ok((entry, data))
+    }
+}
+
+impl Tree for ImageTree {
+    fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    fn walk(&self, below: Option<&EntryPath>, job: &Job, visit: &mut Visit<'_>) -> Result<()> {
+        for (index, entry) in self.listing.below(below) {
+            job.check()?;
+            match entry.kind {
+                EntryKind::File => {
+                    let (_, data) = self.open(index, job)?;
+                    let mut reader = Whole { data: &data, at: 0, path: entry.path.as_str() };
+                    visit(entry, Some(&mut reader))?;
+                }
+                EntryKind::Symlink => {
+                    let link = self.link(index, job)?;
+                    visit(&TreeEntry { link, ..entry.clone() }, None)?;
+                }
+                _ => visit(entry, None)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, index: usize, job: &Job) -> Result<Option<String>> {
+        let Some(entry) = self.listing.entries().get(index) else { return Ok(None) };
+        if entry.kind != EntryKind::Symlink {
+            return Ok(None);
+        }
+        let (volume, node) = self.node(index)?;
+        let within = |e: Error| e.within(entry.path.as_str());
+        if node.size() > job.limits().link_bytes {
+            let why = "the link's target is longer than the limit";
+            return Err(within(Error::new(Code::PathUnsafe, why)));
+        }
+        self.image.reader(volume)?.read_link(node, job).map(Some).map_err(within)
+    }
+
+    fn section(&self, index: usize) -> Result<Option<Section>> {
+        match self.listing.entries().get(index) {
+            Some(e) if e.kind == EntryKind::File => {
+                Ok(Some(Section::whole(self.open(index, &self.job)?.1)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn read(&self, index: usize, limit: u64, job: &Job) -> Result<Vec<u8>> {
+        let (entry, data) = self.open(index, job)?;
+        let within = |e: Error| e.within(entry.path.as_str());
+        let mut out = job.buffer(entry.path.file_name(), entry.size, limit).map_err(within)?;
+        read_full_at(&data, 0, &mut out, Code::Truncated).map_err(within)?;
+        Ok(out)
+    }
+
+    fn head(&self, index: usize, len: usize, job: &Job) -> Result<Vec<u8>> {
+        let (entry, data) = self.open(index, job)?;
+        let mut head =
+            vec![0; len.min(crate::tree::MAX_HEAD).min(usize::try_from(entry.size).unwrap_or(len))];
+        read_full_at(&data, 0, &mut head, Code::Truncated)
+            .map_err(|e| e.within(entry.path.as_str()))?;
+        Ok(head)
+    }
+}
+
+/// Reads a file from start to end: exactly its bytes.
+struct Whole<'w> {
+    data: &'w Source,
+    at: u64,
+    path: &'w str,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.data.read_at(self.at, buf)?.min(buf.len());
+        if n == 0 && !buf.is_empty() && self.at < self.data.size() {
+            let e = Error::new(Code::Truncated, "the data ends early").within(self.path);
+            return Err(e.into());
+        }
+        self.at = self.at.saturating_add(len64(n));
+        Ok(n)
+    }
+}

@@ -1,0 +1,119 @@
+//! An app bundle in a tree, with the apps inside it.
+
+use mip_base::{CONTAINER_STEP, EntryKind, Job, ReadAt as _, Result, escape};
+
+use super::Place;
+use crate::app::{self, AppBundle, AppFacts, Layout, MAX_APPS};
+use crate::inspection::{Fact, IconInfo, InstallerKind, Warning};
+use crate::metadata::{app_info, rules};
+use crate::package::PackageFindings;
+use crate::tree::{Tree, TreeEntry};
+
+/// An app bundle and the apps inside it. `strict` says that this is what will be carried: it
+/// must be readable and for macOS then.
+pub(super) fn examine_app(
+    tree: &dyn Tree,
+    main: &AppBundle,
+    apps: &[AppBundle],
+    place: Place<'_>,
+    strict: bool,
+    job: &Job,
+) -> Result<PackageFindings> {
+    let mut out = PackageFindings { kind: InstallerKind::App, ..PackageFindings::default() };
+    let at = |path: &str| format!("{}{CONTAINER_STEP}{}", place.shown, escape(path));
+    let place_of =
+        |a: &AppBundle| a.root.as_ref().map_or_else(|| place.shown.to_owned(), |r| at(r.as_str()));
+    let inside = |a: &AppBundle| match (&a.root, &main.root) {
+        (Some(_), None) => true,
+        (Some(path), Some(root)) => path.below(root).is_some(),
+        _ => false,
+    };
+    for (n, bundle) in std::iter::once(main).chain(apps.iter().filter(|a| inside(a))).enumerate() {
+        job.check()?;
+        if n >= MAX_APPS {
+            out.warnings.push(many_apps());
+            break;
+        }
+        let is_main = bundle.root == main.root;
+        let facts = app::read_facts(tree, bundle, job).and_then(|f| {
+            if is_main && in_ipa(bundle) { f.require_macos(bundle).map(|()| f) } else { Ok(f) }
+        });
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(e) if is_main && strict || e.kind() == mip_base::Kind::Cancelled => return Err(e),
+            Err(e) => {
+                let text =
+                    format!("{}: cannot be used ({}: {e})", escape(bundle.path()), e.code().text());
+                out.warnings.push(Warning::new("W_APP_UNREADABLE", text));
+                continue;
+            }
+        };
+        if is_main && let Some(platform) = &facts.other_platform {
+            let text = format!(
+                "{}: was built for {}, not for macOS; it runs on Apple silicon at best",
+                escape(bundle.path()),
+                escape(platform)
+            );
+            out.warnings.push(Warning::new("W_OTHER_PLATFORM", text));
+        }
+        let plist = bundle.info_plist.as_ref().map(|(_, p)| at(p.as_str())).unwrap_or_default();
+        let stem = bundle.name.strip_suffix(".app").unwrap_or(&bundle.name);
+        let mut app = app_info(&facts, &plist, stem);
+        app.path = bundle.path().to_owned();
+        app.place = place_of(bundle);
+        app.nested = !is_main;
+        if is_main && let Some((path, icns)) = read_icon(tree, bundle, &facts, job)? {
+            let bytes = icns.size();
+            let info =
+                IconInfo { path: path.clone(), format: "icns".to_owned(), pixels: None, bytes };
+            app.icon = Some(Fact::new(info, at(&path), Some("CFBundleIconFile"), rules::STATED));
+            out.icons.push((out.apps.len(), icns));
+        }
+        out.apps.push(app);
+    }
+    let files =
+        tree.listing().below(main.root.as_ref()).filter(|(_, e)| e.kind != EntryKind::Directory);
+    let (count, bytes) = files
+        .fold((0u64, 0u64), |(n, sum), (_, e)| (n.saturating_add(1), sum.saturating_add(e.size)));
+    let here = place_of(main);
+    out.installer.installed_files = Some(Fact::new(count, here.clone(), None, rules::SUM));
+    out.installer.installed_bytes = Some(Fact::new(bytes, here, None, rules::SUM));
+    Ok(out)
+}
+
+pub(super) fn many_apps() -> Warning {
+    let text = format!("more than {MAX_APPS} apps; the others are not looked at");
+    Warning::new("W_MANY_APPS", text)
+}
+
+/// Whether a bundle stands where an `.ipa` has it: `Payload/X.app`. Such a file is for the
+/// devices that it was built for, whatever else it says.
+fn in_ipa(bundle: &AppBundle) -> bool {
+    let Some(root) = &bundle.root else { return false };
+    root.parent().is_some_and(|p| p.as_str() == "Payload")
+}
+
+/// The icon file that an app names, where it is there and not too large.
+fn read_icon(
+    tree: &dyn Tree,
+    bundle: &AppBundle,
+    facts: &AppFacts,
+    job: &Job,
+) -> Result<Option<(String, Vec<u8>)>> {
+    let Some(name) = &facts.icon_file else { return Ok(None) };
+    let folder = match &bundle.info_plist {
+        Some((Layout::Contents, _)) => "Contents/Resources/",
+        _ => "",
+    };
+    let file = if name.contains('.') { name.clone() } else { format!("{name}.icns") };
+    let below = format!("{folder}{file}");
+    let path = bundle.root.as_ref().map_or_else(|| below.clone(), |r| format!("{r}/{below}"));
+    let limit = job.limits().small_file;
+    let Some(index) = tree.find(&path) else { return Ok(None) };
+    let fits = |e: &TreeEntry| e.kind == EntryKind::File && e.size <= limit;
+    if !path.to_ascii_lowercase().ends_with(".icns") || !tree.entries().get(index).is_some_and(fits)
+    {
+        return Ok(None);
+    }
+    Ok(Some((path, tree.read(index, limit, job)?)))
+}

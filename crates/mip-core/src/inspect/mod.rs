@@ -1,0 +1,321 @@
+//! From an input to what is in it: probe, look into containers, choose the installer, read it.
+
+mod app;
+mod candidates;
+mod image;
+mod tree;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mip_archive::profile;
+use mip_base::{
+    Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, Source, escape, hex,
+    read_some,
+};
+use mip_signing::Password;
+
+pub(crate) use self::image::{Carrier, Carries};
+use crate::disk_image::{DiskImage, is_bundle};
+use crate::icon;
+use crate::input::{Input, Opened, spool};
+use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection, Warning};
+use crate::metadata::decide;
+use crate::package::{FlatPackage, PackageFindings, PayloadScan};
+use crate::probe::{Format, TarCompression, probe};
+pub(crate) use crate::tree::positioned;
+use crate::tree::{self as trees, Container, Tree};
+
+/// How an input is read.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct InspectOptions {
+    /// Which app the installer is about: its bundle identifier or its path.
+    pub primary_app: Option<String>,
+    /// Path of the installer inside a zip, tar, disk image or folder that holds several. `//`
+    /// goes from an image into what it holds: `Inner.dmg//Tool.pkg`.
+    pub select: Option<String>,
+    /// Whether the payload of a package is read.
+    pub payload_scan: PayloadScan,
+    /// Also computes the SHA-256 of the input file, which reads all of it.
+    pub hash: bool,
+    /// Password of an encrypted disk image or volume.
+    pub image_password: Option<Password>,
+    /// Also gives the text of a disk image's licence agreement.
+    pub licence_text: bool,
+    /// Also compares the checksums that a disk image carries, which reads all of it.
+    pub verify_image: bool,
+}
+
+impl InspectOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// What stays the same, or grows, on the way into containers.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    options: &'a InspectOptions,
+    job: &'a Job,
+    /// Containers that are open.
+    depth: u64,
+}
+
+impl Context<'_> {
+    /// One container further in.
+    fn inside(self) -> Result<Self> {
+        let depth = self.depth.saturating_add(1);
+        let limit = self.job.limits().nesting;
+        if depth > limit {
+            return Err(Error::limit(Code::LimitNesting, "containers in containers", limit, depth));
+        }
+        Ok(Self { depth, ..self })
+    }
+}
+
+/// Where something is: its container path, escaped, and its own name as it is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    shown: &'a str,
+    name: &'a str,
+}
+
+/// Reads what an installer says about itself. Only what is needed is read: of a 4 GiB package
+/// a few MB.
+///
+/// # Errors
+/// [`Code::UnknownFormat`], [`Code::Unsupported`] for what is no installer that can be read;
+/// the codes of the formats for damaged input; limits; [`Code::InputChanged`].
+///
+/// Several apps that nothing tells apart are not an error here but a warning, `W_AMBIGUOUS`.
+pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Inspection> {
+    let place = |e: Error| in_input(e, input);
+    let opened = input.open(job)?;
+    let mut found = examine(input, &opened, options, job).map_err(place)?.inspection;
+    if options.hash
+        && let Opened::File { source, .. } = &opened
+    {
+        found.input.sha256 = Some(sha256(source, job).map_err(place)?);
+    }
+    opened.unchanged().map_err(place)?;
+    Ok(found)
+}
+
+/// Says in which input the error is, by the path that was given.
+pub(crate) fn in_input(e: Error, input: &Input) -> Error {
+    within_once(e, &escape(input.name()), &input.shown())
+}
+
+/// Adds `step` to where the error is, unless that starts at `place` (escaped) already: what
+/// reads a package names the whole container path.
+fn within_once(e: Error, place: &str, step: &str) -> Error {
+    let from = e.path();
+    let rest = from.as_deref().and_then(|p| p.strip_prefix(place));
+    match rest {
+        Some(r) if r.is_empty() || r.starts_with('/') => e,
+        _ => e.within(step),
+    }
+}
+
+fn sha256(source: &Source, job: &Job) -> Result<String> {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    let mut buf = job.buffer("read buffer", 1 << 20, 1 << 20)?;
+    let mut from = mip_base::Cursor::new(source.clone());
+    job.report(Event::Started { phase: Phase::Inspect, total: Some(source.size()) });
+    loop {
+        job.check()?;
+        let n = read_some(&mut from, &mut buf)
+            .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
+        let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { break };
+        hash.update(bytes);
+        job.report(Event::Advanced { phase: Phase::Inspect, bytes: bytes.size() });
+    }
+    job.report(Event::Finished { phase: Phase::Inspect });
+    Ok(hex(&hash.finalize()))
+}
+
+/// What a conversion carries.
+#[derive(Clone)]
+pub(crate) enum Subject {
+    /// A file, as it is.
+    File { data: Section, name: String },
+    /// A folder of a tree, packed. `bundle` is the folder's name.
+    Tree { tree: Arc<dyn Tree>, root: Option<EntryPath>, bundle: String },
+}
+
+impl Subject {
+    fn plain_name(&self) -> String {
+        match self {
+            Subject::File { name, .. } => name.clone(),
+            Subject::Tree { bundle, .. } => format!("{bundle}.tar.gz"),
+        }
+    }
+
+    /// File name of the payload in the archive.
+    pub(crate) fn payload_name(&self) -> String {
+        profile::payload_name(&self.plain_name())
+    }
+
+    /// The name before it was made usable, where that changed it.
+    pub(crate) fn original_name(&self) -> Option<String> {
+        let plain = self.plain_name();
+        (plain != self.payload_name()).then_some(plain)
+    }
+}
+
+/// An input that was looked into.
+pub(crate) struct Examined {
+    pub inspection: Inspection,
+    /// `None` when several installers could be meant.
+    pub subject: Option<Subject>,
+    pub icon_png: Option<Vec<u8>>,
+    /// Why a conversion must stop: something is left open.
+    pub ambiguity: Option<Error>,
+    /// The disk image that the subject is in.
+    pub carrier: Option<Carrier>,
+}
+
+pub(crate) fn examine(
+    input: &Input,
+    opened: &Opened,
+    options: &InspectOptions,
+    job: &Job,
+) -> Result<Examined> {
+    let shown = escape(input.name());
+    let place = Place { shown: &shown, name: input.name() };
+    let mut info = InputInfo { name: shown.clone(), ..InputInfo::default() };
+    let context = Context { options, job, depth: 0 };
+    match opened {
+        Opened::Folder(path) => examine_folder(path, place, info, context),
+        Opened::File { source, .. } => {
+            info.size = source.size();
+            examine_file(place, Section::whole(source.clone()), info, context)
+        }
+    }
+}
+
+fn examine_folder(
+    path: &Path,
+    place: Place<'_>,
+    mut info: InputInfo,
+    context: Context<'_>,
+) -> Result<Examined> {
+    let job = context.job;
+    let tree: Arc<dyn Tree> = Arc::from(trees::open_directory(path, job)?);
+    info.size = tree.entries().iter().fold(0, |n, e| n.saturating_add(e.size));
+    if is_bundle(tree.as_ref(), None, job)? {
+        info.container = Some(ContainerFormat::DiskImage);
+        return image::examine_bundle(place, &tree, None, info, context.inside()?);
+    }
+    tree::examine(place, tree, info, context)
+}
+
+/// A file, whatever it is.
+fn examine_file(
+    place: Place<'_>,
+    data: Section,
+    mut info: InputInfo,
+    context: Context<'_>,
+) -> Result<Examined> {
+    let job = context.job;
+    let source: Source = Arc::new(data.clone());
+    let format = probe(&source, job)?;
+    if let Some(refusal) = format.refusal() {
+        return Err(refusal);
+    }
+    let (container, how) = match format {
+        Format::Zip => (ContainerFormat::Zip, Container::Zip),
+        Format::Tar(how) => (tar_format(how), Container::Tar(how.codec())),
+        Format::Udif | Format::EncryptedImage | Format::SparseImage | Format::RawImage => {
+            info.container.get_or_insert(ContainerFormat::DiskImage);
+            let context = context.inside()?;
+            let image = DiskImage::open(source, context.passwords(), job)?;
+            return image::examine(
+                place,
+                &image,
+                Carrier::of_file(&image, data, place),
+                info,
+                context,
+            );
+        }
+        Format::Compressed(how) => {
+            info.container.get_or_insert(ContainerFormat::CompressedDiskImage);
+            return image::examine_packed(place, data, how, info, context.inside()?);
+        }
+        _ => return examine_flat(place, data, info, context.inside()?),
+    };
+    info.container.get_or_insert(container);
+    let tree: Arc<dyn Tree> = Arc::from(trees::open_archive(source, how, job)?);
+    tree::examine(place, tree, info, context.inside()?)
+}
+
+impl<'a> Context<'a> {
+    fn passwords(self) -> &'a [Password] {
+        self.options.image_password.as_slice()
+    }
+}
+
+fn tar_format(how: TarCompression) -> ContainerFormat {
+    match how {
+        TarCompression::None => ContainerFormat::Tar,
+        TarCompression::Gzip => ContainerFormat::TarGz,
+        TarCompression::Bzip2 => ContainerFormat::TarBz2,
+        TarCompression::Xz => ContainerFormat::TarXz,
+    }
+}
+
+/// A flat package.
+fn examine_flat(
+    place: Place<'_>,
+    data: Section,
+    mut info: InputInfo,
+    context: Context<'_>,
+) -> Result<Examined> {
+    info.format = InputFormat::Xar;
+    let package = FlatPackage::open(Arc::new(data.clone()), place.shown, context.job)?;
+    let findings = package.examine(context.options.payload_scan, context.job)?;
+    let subject = Subject::File { data, name: place.name.to_owned() };
+    conclude(info, findings, subject, context.options)
+}
+
+/// From what an installer holds to what it is.
+fn conclude(
+    mut info: InputInfo,
+    findings: PackageFindings,
+    subject: Subject,
+    options: &InspectOptions,
+) -> Result<Examined> {
+    info.kind = findings.kind;
+    let mut inspection = Inspection::new(info);
+    inspection.installer = findings.installer;
+    inspection.apps = findings.apps;
+    inspection.warnings = findings.warnings;
+    inspection.notes = findings.notes;
+    let ambiguity = decide(&mut inspection, options.primary_app.as_deref())?;
+    let icon_png = primary_icon(&findings.icons, &mut inspection);
+    Ok(Examined { inspection, subject: Some(subject), icon_png, ambiguity, carrier: None })
+}
+
+/// The primary app's icon as PNG; one that cannot be used is a warning.
+fn primary_icon(icons: &[(usize, Vec<u8>)], inspection: &mut Inspection) -> Option<Vec<u8>> {
+    let primary = inspection.apps.iter().position(|a| a.primary)?;
+    let (_, icns) = icons.iter().find(|(i, _)| *i == primary)?;
+    match icon::from_icns(icns) {
+        Ok(found) => {
+            let of_app = inspection.apps.get_mut(primary).and_then(|a| a.icon.as_mut());
+            for fact in of_app.into_iter().chain(inspection.identity.icon.as_mut()) {
+                fact.value.pixels = Some(found.pixels);
+            }
+            Some(found.png)
+        }
+        Err(why) => {
+            let text = format!("the icon of the primary app cannot be used: {}", escape(&why));
+            inspection.warnings.push(Warning::new("W_ICON", text));
+            None
+        }
+    }
+}
