@@ -172,8 +172,10 @@ fn b18_too_many_iterations_are_a_limit_before_they_are_done() {
         let e = unlock(image, "x").err().unwrap();
         assert_eq!(e.code(), Code::Limit);
         assert_eq!(e.limit_and_value(), Some((10_000_000, iterations)));
+    }
+    for iterations in [u32::MAX, 1 << 31, 10_000_001] {
         let mut old = Encryption::new("x").v1(&plain());
-        let at = old.len() - 0x4FC + 0x2C;
+        let at = old.len() - 0x4FC + 0x30;
         put(&mut old, at, &iterations.to_be_bytes());
         assert_eq!(code(unlock(old, "x")), Code::Limit);
     }

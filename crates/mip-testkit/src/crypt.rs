@@ -207,7 +207,7 @@ impl Encryption {
         for (word, at) in [17, 7, 6, 192, 8, 103].into_iter().zip((0x14..).step_by(4)) {
             put32(&mut h, at, word);
         }
-        put64(&mut h, 0x2C, self.iterations);
+        put32(&mut h, 0x30, self.iterations as u32);
         put32(&mut h, 0x34, self.salt as u32);
         h[0x38..0x38 + self.salt].copy_from_slice(&self.salt());
         for (word, at) in

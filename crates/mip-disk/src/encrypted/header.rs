@@ -291,7 +291,9 @@ fn v1(source: &Source) -> Result<Header> {
     if f.u32(0x58)? != 16 {
         return Err(bad(format!("an initialization vector of {} bytes cannot be", f.u32(0x58)?)));
     }
-    let kdf = Kdf { iterations: f.u64(0x2C)?, salt: f.counted(0x34, 32, "a salt")?.to_vec() };
+    // The word before the iterations names a generator in this version; it is not used.
+    let iterations = u64::from(f.u32(0x30)?);
+    let kdf = Kdf { iterations, salt: f.counted(0x34, 32, "a salt")?.to_vec() };
     check_iterations(&kdf)?;
     let aes = f.counted(0x88, 256, "a wrapped AES key")?.to_vec();
     let hmac = f.counted(0x1B4, 256, "a wrapped HMAC key")?.to_vec();

@@ -16,6 +16,25 @@
 //! Sources, read and not copied: libmodi's and keramics' documentation of both formats,
 //! apfs-fuse (nodes after the first, sizes of 64 bits).
 
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mip_base::{Code, Job, ReadAt as _, read_full_at};
+//! use mip_disk::sparse;
+//!
+//! # fn main() -> mip_base::Result<()> {
+//! let mut disk = vec![0; 1 << 20];
+//! disk[900_000] = 7;
+//! let file = mip_testkit::sparse::image(&disk, 4096, false);
+//! assert!(file.len() < 10_000);
+//! let image = sparse::open_image(Arc::new(file), &Job::default())?;
+//! let mut byte = [0];
+//! read_full_at(&image, 900_000, &mut byte, Code::Truncated)?;
+//! assert_eq!((image.size(), byte[0]), (1 << 20, 7));
+//! # Ok(())
+//! # }
+//! ```
+
 mod bundle;
 mod image;
 
