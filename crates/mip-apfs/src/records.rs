@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use mip_base::bytes::{le_u16, le_u32, le_u64, slice};
 use mip_base::{Code, EntryKind, Error, Result, escape_bytes};
 
+use crate::names::{self, Rules};
+
 /// Record types: the top four bits of a key.
 pub(crate) mod kind {
     pub(crate) const INODE: u8 = 3;
@@ -57,9 +59,10 @@ fn name(b: &[u8], at: usize, len: usize) -> Result<&str> {
         .map_err(|_| bad(format!("the name \"{}\" is not UTF-8", escape_bytes(raw))))
 }
 
-/// The name of a folder entry, from its key.
-pub(crate) fn entry_name(key: &[u8], hashed: bool) -> Result<&str> {
+/// The name of a folder entry, from its key, after its hash was checked.
+pub(crate) fn entry_name(key: &[u8], rules: Rules) -> Result<&str> {
     let short = || bad("the key of a folder entry is too short");
+    let hashed = rules.hashed();
     let (at, len) = if hashed {
         (12, le_u32(key, 8).ok_or_else(short)? & 0x3ff)
     } else {
@@ -69,6 +72,15 @@ pub(crate) fn entry_name(key: &[u8], hashed: bool) -> Result<&str> {
     // A name that is a path, or leads up, must not reach whoever joins it to one.
     if text.is_empty() || text == "." || text == ".." || text.contains(['/', '\0']) {
         return Err(bad(format!("a folder entry has the name \"{}\"", mip_base::escape(text))));
+    }
+    // A search goes by the hash. It can rightly be another one only where the writer had
+    // letters of another Unicode version.
+    let stored = le_u32(key, 8).map(|word| word.wrapping_shr(10));
+    if hashed && text.is_ascii() && stored != Some(names::hash(&rules.key(text))) {
+        return Err(bad(format!(
+            "the folder entry \"{}\" has the hash of another name",
+            mip_base::escape(text)
+        )));
     }
     Ok(text)
 }

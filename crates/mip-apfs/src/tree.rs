@@ -131,8 +131,13 @@ impl Tree {
         let (last, _) = node.record(node.len().saturating_sub(1))?;
         let next = i.saturating_add(1);
         let early = i > 0 && self.kind.compare(first, parent.record(i)?.0) == Ordering::Less;
-        let late = next < parent.len()
-            && self.kind.compare(last, parent.record(next)?.0) == Ordering::Greater;
+        let late = match parent.len().checked_sub(next) {
+            None | Some(0) => false,
+            Some(_) => {
+                let bound = parent.record(next)?.0;
+                last == bound || self.kind.compare(last, bound) == Ordering::Greater
+            }
+        };
         if early || late {
             return Err(Error::new(Code::ApfsBtree, "a tree node has keys that belong beside it"));
         }

@@ -240,7 +240,7 @@ impl Volume {
                 {
                     break;
                 }
-                if rules.same(records::entry_name(key, true)?, &want) {
+                if rules.same(records::entry_name(key, rules)?, &want) {
                     return Entry::parse(value).map(Some);
                 }
                 cursor.advance(job)?;
@@ -273,7 +273,7 @@ impl Volume {
             if records::split(key) != Some((parent, kind::DIR_REC)) {
                 break;
             }
-            each(records::entry_name(key, self.fs.rules.hashed())?, Entry::parse(value)?)?;
+            each(records::entry_name(key, self.fs.rules)?, Entry::parse(value)?)?;
             cursor.advance(job)?;
         }
         Ok(())

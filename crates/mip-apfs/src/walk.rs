@@ -100,7 +100,7 @@ impl Volume {
 
     /// The pass over the leaves.
     fn collect(&self, job: &Job) -> Result<Pass> {
-        let hashed = self.fs.rules.hashed();
+        let rules = self.fs.rules;
         let limit = job.limits().entries;
         let mut pass = Pass::default();
         let mut current: Option<(u64, Inode, Attributes)> = None;
@@ -133,7 +133,7 @@ impl Volume {
                         return Err(too_many(job));
                     }
                     let entry = Entry::parse(value)?;
-                    let name = pass.keep(records::entry_name(key, hashed)?, job)?;
+                    let name = pass.keep(records::entry_name(key, rules)?, job)?;
                     pass.children.push(Child {
                         parent: id,
                         id: entry.id,
