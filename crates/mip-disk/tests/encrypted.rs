@@ -117,6 +117,11 @@ fn an_image_without_a_password_is_refused_by_name() {
     let e = unlock(recipe.v2(&plain()), "x").err().unwrap();
     assert_eq!(e.code(), Code::Unsupported);
     assert!(e.message().contains("only with a certificate"), "{e}");
+    let job = Job::default();
+    let check = |image| Encrypted::open(source(image), &job).unwrap().check(&job);
+    assert_eq!(code(check(recipe.v2(&plain()))), Code::Unsupported);
+    check(Encryption::new("x").v2(&plain())).unwrap();
+    check(Encryption::new("x").v1(&plain())).unwrap();
     let mut image = recipe.v2(&plain());
     put(&mut image, v2::KEY_KIND, &3_u32.to_be_bytes());
     let e = unlock(image, "x").err().unwrap();

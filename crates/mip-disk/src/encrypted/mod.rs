@@ -168,6 +168,14 @@ impl Encrypted {
         &self.header.info
     }
 
+    /// Whether a password could open the image at all: to ask before a person is asked.
+    ///
+    /// # Errors
+    /// [`Code::Unsupported`] and [`Code::Limit`] as from [`unlock`](Self::unlock).
+    pub fn check(&self, job: &Job) -> Result<()> {
+        unwrap::check(&self.header, job)
+    }
+
     /// The decrypted image. Each password entry of the header is tried.
     ///
     /// Blocks are decrypted when they are read; a few are kept. Memory: less than 1 MiB, or eight

@@ -24,14 +24,23 @@ pub(super) struct Unwrapped {
     pub(super) hmac: Zeroizing<Vec<u8>>,
 }
 
-/// Tries `password` on every entry.
-pub(super) fn keys(header: &Header, password: &[u8], job: &Job) -> Result<Unwrapped> {
+/// Refuses what no password could open.
+pub(super) fn check(header: &Header, job: &Job) -> Result<()> {
+    if matches!(&header.keys, Keys::V2(blobs) if blobs.is_empty()) {
+        return Err(no_password(header));
+    }
     let limit = job.limits().image_kdf_iterations;
     if header.info.iterations > limit {
         let what = "iterations of the image's key derivation";
         return Err(Error::limit(Code::Limit, what, limit, header.info.iterations)
             .hint("if the image is trusted, raise --limit image-kdf-iterations"));
     }
+    Ok(())
+}
+
+/// Tries `password` on every entry.
+pub(super) fn keys(header: &Header, password: &[u8], job: &Job) -> Result<Unwrapped> {
+    check(header, job)?;
     let key_bytes = usize::try_from(header.info.key_bits.div_euclid(8)).unwrap_or(0);
     match &header.keys {
         Keys::V1 { kdf, aes, hmac } => {
@@ -48,7 +57,7 @@ pub(super) fn keys(header: &Header, password: &[u8], job: &Job) -> Result<Unwrap
                     return Ok(keys);
                 }
             }
-            Err(if blobs.is_empty() { no_password(header) } else { wrong() })
+            Err(wrong())
         }
     }
 }
