@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::reader::Disk;
@@ -18,9 +18,13 @@ const STREAMS: usize = 8;
 const LOOK: usize = 64;
 const MOST_THREADS: usize = 4;
 
-/// Threads that this machine has for decoding; 1 is the caller's own.
+/// Threads that this machine has for decoding; 1 is the caller's own. Asked once: the answer
+/// costs several system calls.
 pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS)
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| {
+        std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS)
+    })
 }
 
 /// Recognises sequential readers by the packed runs that they touch.

@@ -1,4 +1,52 @@
 //! A positioned reader for Apple disk images (UDIF, `.dmg`).
+//!
+//! A UDIF image is a data fork of chunks, tables that say which sectors of the disk each chunk
+//! holds (in an XML property list or a classic resource fork), and a trailer of 512 bytes that
+//! begins with `koly`. [`Udif::open`] reads trailer and tables, and nothing else. The value is
+//! then the decoded disk, as a [`ReadAt`]: a partition map, a file system or a plain copy read
+//! from it at any position, from any number of threads.
+//!
+//! * Every kind of chunk: zero, raw, "ignore", ADC, zlib, bzip2, LZFSE, LZMA, comments.
+//! * Tables from the property list or, in images that have none, from the resource fork; data
+//!   forks and tables that do not start at byte 0; images from 2001 to today.
+//! * A chunk is decoded when it is read. Small reads cost the chunk that they touch, once: decoded
+//!   chunks are kept up to [`Limits::image_cache`](mip_base::Limits::image_cache). A read that
+//!   covers a whole chunk decodes it straight into the caller's buffer. From the fourth chunk in
+//!   sequence on, a few threads decode those that come next.
+//! * [`Udif::verify`] compares everything with the image's own checksums.
+//! * [`Udif::licence`] is the agreement that macOS shows before it mounts the image.
+//!
+//! What is checked, and when:
+//!
+//! * at opening: that every range lies in the file, that chunks tile their table and tables do not
+//!   overlap, counts against the bytes that hold them, sizes against limits, and that the same
+//!   stored bytes are not used over and over to make a small file huge;
+//! * while reading: that each chunk holds exactly the bytes that its table says. The bytes of a
+//!   chunk that does not are never given out;
+//! * checksums, only by [`Udif::verify`]: reading a part must not cost reading all.
+//!
+//! Segmented images (`.dmgpart`), NDIF images and unknown kinds of chunks are refused by name.
+//! An encrypted image is no UDIF image until it is decrypted.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mip_base::{Job, ReadAt as _};
+//! use mip_testkit::udif::{Image, Pack};
+//! use mip_udif::Udif;
+//!
+//! # fn main() -> mip_base::Result<()> {
+//! let file = Image::of(&[(Pack::Zlib, &[b'x'; 2048]), (Pack::Zero, &[0; 512])]).build();
+//! let job = Job::default();
+//! let disk = Udif::open(Arc::new(file), &job)?;
+//! assert_eq!((disk.size(), disk.codecs()), (2560, vec!["zlib"]));
+//!
+//! let mut four = [0; 4];
+//! disk.read_at(2046, &mut four).expect("it is a good image");
+//! assert_eq!(&four, b"xx\0\0");
+//! assert_eq!(disk.verify(2, &job)?.tables_checked, 1);
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(
     test,
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)

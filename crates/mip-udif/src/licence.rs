@@ -75,7 +75,7 @@ pub(crate) fn read(resources: &Resources) -> Option<Licence> {
     out.default_region = be_u16(b, 0).map(u16::cast_signed);
     let count = be_u16(b, 2).map_or(0, usize::from);
     let entries = b.get(4..).unwrap_or_default().chunks_exact(ENTRY);
-    if entries.len() < count || out.default_region.is_none() {
+    if entries.len() < count || b.len() < 4 {
         let room = entries.len();
         out.notes.push(format!("LPic is cut: {count} languages, but room for {room}"));
     }
@@ -89,6 +89,9 @@ pub(crate) fn read(resources: &Resources) -> Option<Licence> {
         if out.agreements.iter().all(|a| a.id != id) {
             agreement(resources, id, Some(half(0)), &mut out);
         }
+    }
+    if out.agreements.is_empty() {
+        out.notes.push("LPic leads to no agreement".into());
     }
     Some(out)
 }

@@ -7,7 +7,7 @@ use mip_codec::block::Codec;
 
 use crate::koly::Checksum;
 use crate::resources::Resource;
-use crate::runs::{Kind, Run, SECTOR};
+use crate::runs::{Kind, Run};
 
 const HEADER: usize = 204;
 const CHUNK: usize = 40;
@@ -185,7 +185,7 @@ pub(crate) fn read(
 
 /// Checks the sizes of a chunk that has bytes.
 fn stored_run(run: Run, at: u64, packed: u64, bounds: &Bounds) -> Result<Run> {
-    let size = run.sectors.checked_mul(SECTOR).unwrap_or(u64::MAX);
+    let size = run.len();
     if run.kind == Kind::Raw {
         if packed != size {
             let why = format!("raw data of {packed} bytes for {size}");
