@@ -136,12 +136,15 @@ pub(crate) struct LookArgs {
     /// Bundle identifier or path of the app that the installer is about, when it holds several
     #[arg(long, value_name = "ID")]
     pub(crate) primary_app: Option<String>,
-    /// Path of the installer inside a zip or tar file that holds several
+    /// Path of the installer inside a disk image, zip or tar file that holds several
     #[arg(long, value_name = "PATH")]
     pub(crate) select: Option<String>,
     /// When to read package payloads; auto: for what the package's own tables leave out
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) payload_scan: Scan,
+    /// Compare the checksums that a disk image carries, which reads all of it
+    #[arg(long)]
+    pub(crate) verify_image: bool,
     #[command(flatten)]
     pub(crate) password: ImagePasswordArgs,
 }
@@ -155,6 +158,20 @@ pub(crate) enum Scan {
     Always,
 }
 
+/// What of a disk image is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Carry {
+    /// the image where it mounts without a question, else what is in it
+    #[default]
+    Auto,
+    /// the input as it is, also where a person will be asked
+    Original,
+    /// the app, packed
+    App,
+    /// the package
+    Pkg,
+}
+
 /// Show what an installer is and does, and where each value was read
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -162,9 +179,10 @@ Examples:
   mip inspect Tool.pkg
   mip inspect Tool.app.zip --json | jq -r .identity.version.value
   curl -s https://example.com/Tool.pkg | mip inspect - --stdin-name Tool.pkg
+  mip inspect Tool.dmg --licence --verify-image
   mip inspect Suite.pkg --primary-app com.example.editor")]
 pub(crate) struct InspectArgs {
-    /// A .pkg, an .app, or a zip or tar file of one; - is stdin
+    /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
@@ -172,6 +190,9 @@ pub(crate) struct InspectArgs {
     /// Also compute the SHA-256 of the whole file
     #[arg(long)]
     pub(crate) hash: bool,
+    /// Also print the text of a disk image's licence agreement
+    #[arg(long)]
+    pub(crate) licence: bool,
     #[command(flatten)]
     pub(crate) stdin: StdinArgs,
 }
@@ -214,7 +235,9 @@ Examples:
   mip convert *.pkg -o out/ --sign-p12 signer.p12 --key-password-file p12.password
   mip convert Tool.app -o Tool.mip --icon icon.png --unsigned
   mip convert Suite.zip --select 'Suite/Tool.pkg' --primary-app com.example.tool --unsigned
-  mip convert Image.dmg --allow-unreadable --id com.example.tool --name Tool \\
+  mip convert Tool.dmg --payload app --sign-p12 signer.p12
+  mip convert Secret.dmg --image-password-file secret.password --unsigned
+  mip convert Odd.dmg --allow-unreadable --id com.example.tool --name Tool \\
       --set-version 2.1 --unsigned
   mip convert - --stdin-name Tool.pkg -o - --unsigned <Tool.pkg >Tool.mip
 
@@ -222,7 +245,7 @@ The key's password is never taken from the command line. It stays in the environ
 this process and its children when --key-password-env is used: a file or a descriptor
 keeps it more private. Without a source it is asked for on a terminal.")]
 pub(crate) struct ConvertArgs {
-    /// A .pkg, an .app, or a zip or tar file of one; - is stdin
+    /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Output file or existing folder, - is stdout; default: the current folder
@@ -248,6 +271,9 @@ pub(crate) struct ConvertArgs {
     pub(crate) icon: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) look: LookArgs,
+    /// What of a disk image goes into the archive
+    #[arg(long, value_name = "WHAT", default_value = "auto")]
+    pub(crate) payload: Carry,
     /// Carry an installer whose inside cannot be read; needs --id, --name and --set-version
     #[arg(long)]
     pub(crate) allow_unreadable: bool,

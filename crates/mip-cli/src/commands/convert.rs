@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mip_base::{Code, Error, Result, escape};
-use mip_core::signing::Signer;
-use mip_core::{Convert, Output, Report};
+use mip_core::signing::{Password, Signer};
+use mip_core::{Convert, Output, PayloadChoice, Report};
 use serde_json::{Value, json};
 
-use crate::args::{ConvertArgs, check_streams, is_dash, usage};
+use crate::args::{Carry, ConvertArgs, check_streams, is_dash, usage};
 use crate::commands::{ToStdout, inspect, shown, signer_line};
 use crate::context::{Context, Reply, about, read_small};
 use crate::keys;
 use crate::output::json::{SCHEMA_VERSION, value};
 use crate::output::text::{Rows, bytes};
+use crate::password::Source;
 
 pub(crate) fn run(args: &ConvertArgs, context: &Context) -> Result<Reply> {
     check_streams(&args.files, args.output.as_ref(), context.json)?;
@@ -120,7 +121,12 @@ fn builder(
     context: &Context,
 ) -> Result<Convert> {
     let mut c = Convert::new()
-        .inspect_options(inspect::options(&args.look))
+        .payload(match args.payload {
+            Carry::Auto => PayloadChoice::Auto,
+            Carry::Original => PayloadChoice::Original,
+            Carry::App => PayloadChoice::App,
+            Carry::Pkg => PayloadChoice::Package,
+        })
         .allow_unreadable(args.allow_unreadable);
     if let Some(v) = &args.id {
         c = c.id(v);
@@ -168,7 +174,13 @@ fn one(
         }
     };
     let input = context.input(file, &args.stdin.stdin_name, &job).map_err(place)?;
-    let report = convert.run(&input, &output.force(args.force), &job).map_err(place)?;
+    let output = output.force(args.force);
+    let mut work = |password: Option<&Password>| {
+        let mut options = inspect::options(&args.look);
+        options.image_password = password.cloned();
+        convert.clone().inspect_options(options).run(&input, &output, &job)
+    };
+    let report = Source::image(&args.look.password).with(file, &mut work).map_err(place)?;
     if let Some(out) = stdout {
         out.send()?;
     }
@@ -216,6 +228,9 @@ fn text(name: &str, r: &Report) -> String {
         format!("packed as {}", r.payload.carried)
     };
     rows.with("payload", escape(&r.payload.path), &carried);
+    if let Some(why) = &r.payload.reason {
+        rows.with("carried", format!("the {}", r.payload.form), why);
+    }
     rows.add("payload size", bytes(r.payload.bytes));
     rows.add("payload sha256", r.payload.sha256.clone());
     if !r.payload.read {

@@ -2,6 +2,7 @@
 
 use mip_base::{Result, escape};
 use mip_core::inspection::{AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance};
+use mip_core::signing::Password;
 use mip_core::{InspectOptions, PayloadScan};
 
 use crate::args::{InspectArgs, LookArgs, Scan};
@@ -9,6 +10,9 @@ use crate::commands::shown;
 use crate::context::{Context, Reply, about};
 use crate::output::json;
 use crate::output::text::{Rows, bytes};
+use crate::password::Source;
+
+mod image;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     let name = shown(&args.file, &args.stdin.stdin_name);
@@ -17,11 +21,16 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     let input = context.input(&args.file, &args.stdin.stdin_name, &job).map_err(place)?;
     let mut options = options(&args.look);
     options.hash = args.hash;
-    let found = mip_core::inspect(&input, &options, &job).map_err(place)?;
+    options.licence_text = args.licence;
+    let mut work = |password: Option<&Password>| {
+        options.image_password = password.cloned();
+        mip_core::inspect(&input, &options, &job)
+    };
+    let found = Source::image(&args.look.password).with(&args.file, &mut work).map_err(place)?;
     Ok(Reply::done(text(&found), json::value(&found)?))
 }
 
-/// The library's form of the options.
+/// The library's form of the options, all but the password.
 pub(crate) fn options(args: &LookArgs) -> InspectOptions {
     let mut options = InspectOptions::default();
     options.primary_app = args.primary_app.clone();
@@ -31,6 +40,7 @@ pub(crate) fn options(args: &LookArgs) -> InspectOptions {
         Scan::Never => PayloadScan::Never,
         Scan::Always => PayloadScan::Always,
     };
+    options.verify_image = args.verify_image;
     options
 }
 
@@ -38,6 +48,9 @@ fn text(i: &Inspection) -> String {
     // The name is escaped already.
     let mut out = format!("{}\n", i.input.name);
     out.push_str(&input(i).text());
+    if let Some(image) = &i.image {
+        section(&mut out, "Disk image", &image::rows(image));
+    }
     section(&mut out, "Identity", &identity(i));
     section(&mut out, "Installer", &installer(i));
     for (n, c) in i.installer.components.iter().enumerate() {
@@ -66,6 +79,9 @@ fn text(i: &Inspection) -> String {
         notes.add("note", escape(n));
     }
     section(&mut out, "Tolerated", &notes);
+    if let Some(licence) = i.image.as_ref().and_then(|image| image.licence.as_ref()) {
+        out.push_str(&image::agreement(licence));
+    }
     out
 }
 

@@ -1,17 +1,18 @@
 //! A container that is open: how it lists, finds and hands out.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, Section, Source};
+use mip_base::{Code, Cursor, EntryKind, EntryPath, Error, Job, Result, Section, Source};
 use mip_codec::Compression;
 use mip_xar::{Xar, XarFile};
 
 use super::stream::{Stream, Then};
 use super::{ContentEntry, LookOptions, kind_word, no_entry, not_a_file, sha256};
+use crate::disk_image::{DiskImage, ImageNode, is_bundle};
 use crate::input::spool;
-use crate::inspect::positioned;
+use crate::inspect::{positioned, unpacked};
 use crate::probe::{Format, probe};
 use crate::tree::{self, Container as Archive, Tree, TreeEntry};
 
@@ -23,41 +24,67 @@ pub(super) enum Container {
     Xar(Box<Xar>),
     /// A payload.
     Stream(Stream),
+    /// A disk image.
+    Image(DiskImage),
 }
+
+/// Bytes that are read at once: several chunks of an image, so that they are decoded at once.
+const BUFFER: usize = 1 << 20;
 
 /// What is called with the bytes of a file.
 type UseData<'v> = dyn FnMut(&mut dyn Read) -> Result<()> + 'v;
 
 impl Container {
-    pub(super) fn folder(path: &Path, job: &Job) -> Result<Self> {
-        Ok(Self::Tree(Arc::from(tree::open_directory(path, job)?)))
+    pub(super) fn folder(path: &Path, options: &LookOptions, job: &Job) -> Result<Self> {
+        let tree: Arc<dyn Tree> = Arc::from(tree::open_directory(path, job)?);
+        if is_bundle(tree.as_ref(), None, job)? {
+            return Ok(Self::Image(DiskImage::open_bundle(tree, None, options.passwords(), job)?));
+        }
+        Ok(Self::Tree(tree))
     }
 
     /// Opens what a file holds.
-    pub(super) fn open(
-        _name: &str,
-        data: Section,
-        _options: &LookOptions,
-        job: &Job,
-    ) -> Result<Self> {
+    fn open(data: Section, options: &LookOptions, job: &Job) -> Result<Self> {
         let source: Source = Arc::new(data.clone());
         let archive =
             |how| Ok(Self::Tree(Arc::from(tree::open_archive(source.clone(), how, job)?)));
+        let image = |source| Ok(Self::Image(DiskImage::open(source, options.passwords(), job)?));
         match probe(&source, job)? {
             Format::Xar => Ok(Self::Xar(Box::new(Xar::open(source, job)?))),
             Format::Zip | Format::Mip => archive(Archive::Zip),
             Format::Tar(how) => archive(Archive::Tar(how.codec())),
             Format::Cpio | Format::AppleArchive => Ok(Self::Stream(Stream::open(data, job)?)),
-            Format::Compressed(_) => {
-                Stream::open(data, job).map(Self::Stream).map_err(|e| match e.code() {
-                    // What is packed is something else.
-                    Code::Cpio => not_a_container("a compressed file that holds no archive"),
-                    _ => e,
-                })
+            Format::Udif | Format::EncryptedImage | Format::SparseImage | Format::RawImage => {
+                image(source)
             }
+            Format::Compressed(how) => match Stream::open(data.clone(), job) {
+                // What is packed is something else.
+                Err(e) if e.code() == Code::Cpio => image(unpacked(data, how, job)?),
+                stream => Ok(Self::Stream(stream?)),
+            },
             Format::Other(what) if !what.is_empty() => Err(not_a_container(what)),
             _ => Err(not_a_container("of a format that is not known")),
         }
+    }
+
+    /// Opens an input that is a file.
+    pub(super) fn input(source: &Source, options: &LookOptions, job: &Job) -> Result<Self> {
+        Self::open(Section::whole(source.clone()), options, job)
+    }
+
+    /// Opens what the file at `path` holds; of folders only a sparse bundle holds something else.
+    pub(super) fn enter(&self, path: &str, options: &LookOptions, job: &Job) -> Result<Self> {
+        let within = |e: Error| e.within(path);
+        if let Self::Tree(tree) = self
+            && let Ok(root) = EntryPath::new(path, job.limits())
+            && tree.listing().is_folder(&root)
+            && is_bundle(tree.as_ref(), Some(&root), job)?
+        {
+            let (tree, passwords) = (tree.clone(), options.passwords());
+            let image = DiskImage::open_bundle(tree, Some(&root), passwords, job);
+            return image.map(Self::Image).map_err(within);
+        }
+        Self::open(self.positioned(path, job)?, options, job).map_err(within)
     }
 
     /// Calls `visit` for what lies below the folder `below`, or for the file that it names.
@@ -95,6 +122,18 @@ impl Container {
                 }
                 Ok(Then::GoOn)
             }),
+            Self::Image(image) => {
+                let file = image.find(below, job)?.filter(|n| n.kind() != EntryKind::Directory);
+                let Some(node) = file else {
+                    return list_tree(&image.tree(true, job)?, below, hash, job, visit);
+                };
+                let mut entry = of_image(below, &node, image, job)?;
+                if hash && node.kind() == EntryKind::File {
+                    let data = Cursor::new(image.open_file(&node, job)?);
+                    entry.sha256 = Some(sha256(&mut BufReader::with_capacity(BUFFER, data), job)?);
+                }
+                visit(entry)
+            }
         }
     }
 
@@ -117,6 +156,7 @@ impl Container {
                 })?;
                 Ok(found)
             }
+            Self::Image(image) => Ok(image.find(path, job)?.map(|n| n.kind())),
         }
     }
 
@@ -149,6 +189,14 @@ impl Container {
                 })?;
                 found.ok_or_else(|| no_entry(path))
             }
+            Self::Image(image) => {
+                let node = image_file(image, path, job)?;
+                let within = |e: Error| e.within(path);
+                let data = image.open_file(&node, job).map_err(within)?;
+                use_data(&mut BufReader::with_capacity(BUFFER, Cursor::new(data)))
+                    .map_err(within)?;
+                of_image(path, &node, image, job)
+            }
         }
     }
 
@@ -167,6 +215,10 @@ impl Container {
                 self.spooled(path, job)
             }
             Self::Stream(_) => self.spooled(path, job),
+            Self::Image(image) => {
+                let node = image_file(image, path, job)?;
+                Ok(Section::whole(image.open_file(&node, job).map_err(|e| e.within(path))?))
+            }
         }
     }
 
@@ -184,6 +236,7 @@ impl Container {
     pub(super) fn notes(&self) -> Vec<String> {
         let dropped = match self {
             Self::Tree(tree) => tree.listing().dropped().total(),
+            Self::Image(image) => return image.notes().to_vec(),
             _ => 0,
         };
         if dropped == 0 {
@@ -193,6 +246,36 @@ impl Container {
             "{dropped} entries that macOS archivers add (AppleDouble, .DS_Store) are not shown"
         )]
     }
+}
+
+/// The file at `path` of a disk image.
+fn image_file(image: &DiskImage, path: &str, job: &Job) -> Result<ImageNode> {
+    let node = image.find(path, job)?.ok_or_else(|| no_entry(path))?;
+    match node.kind() {
+        EntryKind::File => Ok(node),
+        EntryKind::Symlink => {
+            Err(not_a_file(path, EntryKind::Symlink, Some(&image.read_link(&node, job)?)))
+        }
+        kind => Err(not_a_file(path, kind, None)),
+    }
+}
+
+fn of_image(path: &str, node: &ImageNode, image: &DiskImage, job: &Job) -> Result<ContentEntry> {
+    let link = match node.kind() {
+        EntryKind::Symlink => Some(image.read_link(node, job)?),
+        _ => None,
+    };
+    Ok(ContentEntry {
+        path: path.to_owned(),
+        kind: kind_word(node.kind()).to_owned(),
+        mode: Some(node.mode()),
+        uid: None,
+        gid: None,
+        bytes: if link.is_some() { 0 } else { node.size() },
+        mtime: Some(node.mtime()),
+        link,
+        sha256: None,
+    })
 }
 
 fn not_a_container(what: &str) -> Error {

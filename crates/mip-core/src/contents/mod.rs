@@ -11,7 +11,7 @@ mod stream;
 use std::io::{Read, Write};
 
 use mip_base::{
-    CONTAINER_STEP, Code, EntryKind, Error, Job, Result, Section, escape, hex, len64, read_some,
+    CONTAINER_STEP, Code, EntryKind, Error, Job, Result, escape, hex, len64, read_some,
 };
 use mip_signing::Password;
 use schemars::JsonSchema;
@@ -37,6 +37,10 @@ impl LookOptions {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn passwords(&self) -> &[Password] {
+        self.image_password.as_slice()
     }
 }
 
@@ -107,14 +111,13 @@ pub fn files(
     let all = [String::new()];
     let mut out = Contents::new();
     for path in if paths.is_empty() { &all } else { paths } {
-        list(input, &opened, path, options, job, visit, &mut out.notes).map_err(place)?;
+        list(&opened, path, options, job, visit, &mut out.notes).map_err(place)?;
     }
     opened.unchanged().map_err(place)?;
     Ok(out)
 }
 
 fn list(
-    input: &Input,
     opened: &Opened,
     path: &str,
     options: &LookOptions,
@@ -122,7 +125,7 @@ fn list(
     visit: &mut OnEntry<'_>,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    let (container, prefix, last) = walk_to(input, opened, path, options, job)?;
+    let (container, prefix, last) = walk_to(opened, path, options, job)?;
     let within = |e: Error| e.within(prefix.trim_end_matches(CONTAINER_STEP));
     let mut found = last.is_empty();
     container
@@ -156,7 +159,7 @@ pub fn cat(
 ) -> Result<ContentEntry> {
     let place = |e: Error| in_input(e, input);
     let opened = input.open(job)?;
-    let (container, prefix, last) = walk_to(input, &opened, path, options, job).map_err(place)?;
+    let (container, prefix, last) = walk_to(&opened, path, options, job).map_err(place)?;
     let within = |e: Error| place(e.within(prefix.trim_end_matches(CONTAINER_STEP)));
     let mut entry =
         container.with_file(last, job, &mut |data| copy(data, to, job)).map_err(within)?;
@@ -168,17 +171,14 @@ pub fn cat(
 /// Opens the container that the last step of `path` is in. Returns it with the path up to it
 /// (empty, or ending in `//`) and the last step.
 fn walk_to<'p>(
-    input: &Input,
     opened: &Opened,
     path: &'p str,
     options: &LookOptions,
     job: &Job,
 ) -> Result<(Container, &'p str, &'p str)> {
     let mut container = match opened {
-        Opened::Folder(folder) => Container::folder(folder, job)?,
-        Opened::File { source, .. } => {
-            Container::open(input.name(), Section::whole(source.clone()), options, job)?
-        }
+        Opened::Folder(folder) => Container::folder(folder, options, job)?,
+        Opened::File { source, .. } => Container::input(source, options, job)?,
     };
     let (mut done, mut rest) = (0_usize, path);
     let mut depth = 1_u64;
@@ -191,10 +191,7 @@ fn walk_to<'p>(
             let e = Error::limit(Code::LimitNesting, "containers in containers", limit, depth);
             return Err(e.within(before));
         }
-        let within = |e: Error| e.within(step).within(before);
-        let name = step.rsplit('/').next().unwrap_or(step);
-        let data = container.positioned(step, job).map_err(|e| e.within(before))?;
-        container = Container::open(name, data, options, job).map_err(within)?;
+        container = container.enter(step, options, job).map_err(|e| e.within(before))?;
         done = done.saturating_add(step.len()).saturating_add(CONTAINER_STEP.len());
         rest = behind;
     }
