@@ -13,6 +13,7 @@
 )]
 
 mod common;
+mod encrypted;
 mod fixtures;
 mod hostile;
 mod mutation;
