@@ -9,6 +9,7 @@
 use mip_base::{Code, Error, Result, len64};
 
 use crate::block::Decoded;
+use crate::pump::tail;
 use crate::window::Window;
 
 fn damaged(what: impl Into<String>, at: usize) -> Error {
@@ -26,10 +27,11 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> Result<Decoded> {
         let cut = || damaged("the ADC data ends inside a run", at);
         let operand = |n: usize| at.checked_add(n).and_then(|i| input.get(i)).copied();
         if op & 0x80 != 0 {
-            let from = at.saturating_add(1);
-            let to = from.saturating_add(usize::from(op & 0x7f)).saturating_add(1);
-            w.literals(input.get(from..to).ok_or_else(cut)?);
-            at = to;
+            let (from, n) = (at.saturating_add(1), usize::from(op & 0x7f).saturating_add(1));
+            if !w.literals(tail(input, from), n) {
+                return Err(cut());
+            }
+            at = from.saturating_add(n);
             continue;
         }
         let (size, len, distance) = if op & 0x40 != 0 {

@@ -81,8 +81,8 @@ pub struct Decoded {
 ///
 /// Bytes of `out` behind what was produced are zero afterwards, and all of them after an
 /// error, so that nothing of a buffer's earlier use is left. ADC has no end mark: all of
-/// `input` is its stream. bzip2 must be nothing but streams to the end of `input`. The
-/// caller charges what came out to the budget of the job.
+/// `input` is its stream. bzip2 must be nothing but streams, and LZFSE nothing but one stream,
+/// to the end of `input`. The caller charges what came out to the budget of the job.
 ///
 /// # Errors
 /// [`Code::Adc`], [`Code::Gzip`] (zlib), [`Code::Bzip2`], [`Code::Lzfse`] (and LZVN) or

@@ -101,14 +101,15 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> Result<Decoded> {
         }
         let cut = || damaged("the LZVN data ends inside an operation", at);
         let op = operation(rest).ok_or_else(cut)?;
-        let end = op.size.saturating_add(op.literals);
-        w.literals(rest.get(op.size..end).ok_or_else(cut)?);
+        if op.literals > 0 && !w.literals(tail(rest, op.size), op.literals) {
+            return Err(cut());
+        }
         distance = op.distance.unwrap_or(distance);
         if op.len > 0 && !w.overflowed() && !w.copy(distance, op.len) {
             let have = w.len();
             let what = format!("LZVN copies from {distance} bytes back, there are {have}");
             return Err(damaged(what, at));
         }
-        at = at.saturating_add(end);
+        at = at.saturating_add(op.size).saturating_add(op.literals);
     }
 }
