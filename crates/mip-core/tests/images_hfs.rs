@@ -222,3 +222,33 @@ fn names_of_the_keramics_volume_are_found_as_macos_finds_them() {
     let (a, b) = (id("file_hardlink1"), id("testdir1/testfile1"));
     assert!(a.is_some() && a == b, "one file of two names: {a:?} {b:?}");
 }
+
+/// A raw disk with an Apple partition map, packed with gzip; 7-Zip extracts from it what is here.
+#[test]
+fn the_volume_of_an_apple_partition_map_is_read() {
+    let Some(dir) = fixtures("the_volume_of_an_apple_partition_map_is_read") else { return };
+    let file = std::fs::File::open(dir.join("hfs-raw/goapfs-hfs-apm.img.gz")).unwrap();
+    let mut disk = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut disk).unwrap();
+    let job = Job::default();
+    let volume = volume_of(&(Arc::new(disk) as Source), &job);
+    assert_eq!(volume.info().name, "APMTest");
+    let mut paths = Vec::new();
+    volume
+        .walk(&job, &mut |f| {
+            paths.push(f.path);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(paths, ["f.txt"]);
+    let node = volume.lookup("F.TXT", &job).unwrap().unwrap();
+    assert_eq!(
+        digest(volume.open_file(&node, &job).unwrap()),
+        (12, "7cfa0059e5d32af34fa3deb07e12ffc2472ca0ff2deda4b1e673907fa5a108e0".to_owned())
+    );
+    let value = volume.xattr(&node, "com.apple.provenance", 100, &job).unwrap().unwrap();
+    assert_eq!(
+        hex(&Sha256::digest(value)),
+        "42792b5d3fdc4c191e7444e3299b830a018cee5daa9628f1b0b95dd51828d44b"
+    );
+}

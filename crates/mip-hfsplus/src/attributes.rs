@@ -6,7 +6,7 @@ use mip_base::bytes::{be_u16, be_u32, slice};
 use mip_base::{Code, Error, Job, Result, Source, len64, read_full_at};
 
 use crate::btree::{BTree, Compare};
-use crate::extents::{Extent, Fork, ForkSource, Geometry, blocks, parse_extents};
+use crate::extents::{Extent, Fork, ForkSource, Geometry, blocks, extend, parse_extents};
 
 const INLINE: u32 = 0x10;
 const FORK_DATA: u32 = 0x20;
@@ -150,7 +150,7 @@ impl Attributes {
             let more = more.filter(|m| !m.is_empty() && u64::from(key.start) == have);
             let more = more.ok_or_else(|| missing(have))?;
             have = have.saturating_add(blocks(&more));
-            out.extend_from_slice(&more);
+            extend(&mut out, &more)?;
             Ok(true)
         })?;
         if have < want { Err(missing(have)) } else { Ok(out) }

@@ -49,6 +49,19 @@ pub(crate) fn parse_extents(b: &[u8], at: usize) -> Option<Box<[Extent]>> {
     Some(out.into_boxed_slice())
 }
 
+/// Most extents of one fork: 24 MiB when laid out. A volume in as many pieces would be no use.
+const MAX_EXTENTS: usize = 500_000;
+
+/// Adds `more` to the extents of a fork.
+pub(crate) fn extend(all: &mut Vec<Extent>, more: &[Extent]) -> Result<()> {
+    all.extend_from_slice(more);
+    if all.len() > MAX_EXTENTS {
+        let (limit, n) = (len64(MAX_EXTENTS), len64(all.len()));
+        return Err(Error::limit(Code::LimitMemory, "extents of one fork", limit, n));
+    }
+    Ok(())
+}
+
 /// Which fork of a file, as the extents overflow file numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ForkKind {
@@ -264,7 +277,7 @@ impl Overflow {
                 return Err(missing(have));
             }
             have = have.saturating_add(blocks(&more));
-            out.extend_from_slice(&more);
+            extend(&mut out, &more)?;
             Ok(true)
         })?;
         if have < want {

@@ -112,3 +112,30 @@ pub(crate) fn fold(u: u16) -> Option<u16> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_in_order() {
+        assert!(SINGLES.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    /// The testkit has a table of its own, written apart from this one.
+    #[test]
+    fn every_unit_folds_as_the_testkit_has_it() {
+        for u in 0..=u16::MAX {
+            assert_eq!(fold(u).unwrap_or(0), mip_testkit::hfs::fold(u), "{u:04x}");
+        }
+    }
+
+    #[test]
+    fn folding_twice_changes_nothing() {
+        for u in 1..=u16::MAX {
+            if let Some(to) = fold(u) {
+                assert_eq!(fold(to), Some(to), "{u:04x}");
+            }
+        }
+    }
+}

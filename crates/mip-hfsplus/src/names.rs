@@ -42,8 +42,8 @@ pub(crate) fn stored(name: &str) -> Vec<u16> {
     for c in name.chars() {
         match c {
             ':' => out.push(u16::from(b'/')),
-            // HFS+ leaves these ranges as they are.
-            '\u{2000}'..='\u{2FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{2F800}'..='\u{2FAFF}' => {
+            // HFS+ leaves these ranges as they are; XNU decomposes nothing beyond 16 bits.
+            '\u{2000}'..='\u{2FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{10000}'.. => {
                 out.extend_from_slice(c.encode_utf16(&mut buf));
             }
             c => {
@@ -86,5 +86,46 @@ impl NameOrder {
                 folded(a, same).cmp(folded(b, same))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_stored_as_the_testkit_stores_them() {
+        for name in ["plain", "Träger", "a:b", "한글", "\u{212b}ngström", "\u{f900}", "😀", "¾ µ ﬁ"]
+        {
+            assert_eq!(stored(name), mip_testkit::hfs::stored(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_beyond_16_bits_is_decomposed() {
+        assert_eq!(stored("é\u{2fa1d}"), [0x65, 0x301, 0xD87E, 0xDE1D]);
+    }
+
+    #[test]
+    fn shown_names_are_those_of_posix() {
+        let shown_of = |s: &str| shown(&s.encode_utf16().collect::<Vec<_>>());
+        assert_eq!(shown_of("a/b\0").unwrap(), "a:b\u{2400}");
+        assert_eq!(shown_of("A\u{30a}").unwrap(), "A\u{30a}");
+        for bad in ["", ".", ".."] {
+            assert_eq!(shown_of(bad).unwrap_err().code(), Code::HfsRecord);
+        }
+        assert_eq!(shown(&[0x61, 0xD800]).unwrap_err().code(), Code::HfsRecord);
+    }
+
+    #[test]
+    fn the_order_is_total_over_what_counts() {
+        let units = |s: &str| s.encode_utf16().collect::<Vec<_>>();
+        let order = |a: &str, b: &str| NameOrder::Folded.compare(&units(a), &units(b));
+        assert_eq!(order("ABC", "abc"), Ordering::Equal);
+        assert_eq!(order("a\u{200c}b", "AB"), Ordering::Equal);
+        assert_eq!(order("ab", "a"), Ordering::Greater);
+        assert_eq!(order("a_b", "aZb"), Ordering::Less);
+        assert_eq!(order("\0x", "zz"), Ordering::Greater);
+        assert_eq!(NameOrder::Binary.compare(&units("a_b"), &units("aZb")), Ordering::Greater);
     }
 }

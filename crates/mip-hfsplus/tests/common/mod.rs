@@ -10,18 +10,18 @@ use mip_base::{Code, EntryKind, Error, Job, ReadAt, Result, Source, read_full_at
 use mip_hfsplus::{Node, Volume};
 
 /// Opens a volume that is in memory.
-pub fn open(bytes: &[u8]) -> Result<Volume> {
+pub(crate) fn open(bytes: &[u8]) -> Result<Volume> {
     Volume::open(Arc::new(bytes.to_vec()), &Job::default())
 }
 
 /// The code that `what` fails with.
 #[track_caller]
-pub fn code<T>(what: Result<T>) -> Code {
+pub(crate) fn code<T>(what: Result<T>) -> Code {
     what.err().expect("an error").code()
 }
 
 /// All bytes of a source that is not absurdly big.
-pub fn bytes(source: &Source) -> Result<Vec<u8>> {
+pub(crate) fn bytes(source: &Source) -> Result<Vec<u8>> {
     assert!(source.size() < 64 << 20, "{} bytes", source.size());
     let mut out = vec![0; source.size() as usize];
     read_full_at(source, 0, &mut out, Code::Truncated)?;
@@ -29,7 +29,7 @@ pub fn bytes(source: &Source) -> Result<Vec<u8>> {
 }
 
 /// The data of the file at `path`.
-pub fn data(volume: &Volume, path: &str) -> Result<Vec<u8>> {
+pub(crate) fn data(volume: &Volume, path: &str) -> Result<Vec<u8>> {
     let job = Job::default();
     let node = volume.lookup(path, &job)?.unwrap_or_else(|| panic!("{path} is there"));
     bytes(&volume.open_file(&node, &job)?)
@@ -37,12 +37,12 @@ pub fn data(volume: &Volume, path: &str) -> Result<Vec<u8>> {
 
 /// The entry at `path`.
 #[track_caller]
-pub fn node(volume: &Volume, path: &str) -> Node {
+pub(crate) fn node(volume: &Volume, path: &str) -> Node {
     volume.lookup(path, &Job::default()).unwrap().unwrap_or_else(|| panic!("{path} is there"))
 }
 
 /// Paths in the order of the walk.
-pub fn paths(volume: &Volume) -> Result<Vec<String>> {
+pub(crate) fn paths(volume: &Volume) -> Result<Vec<String>> {
     let mut out = Vec::new();
     volume.walk(&Job::default(), &mut |f| {
         out.push(f.path);
@@ -52,7 +52,7 @@ pub fn paths(volume: &Volume) -> Result<Vec<String>> {
 }
 
 /// Reads everything of a volume by every way there is; the first error.
-pub fn read_all(bytes: &[u8]) -> Result<Vec<String>> {
+pub(crate) fn read_all(bytes: &[u8]) -> Result<Vec<String>> {
     let job = Job::default();
     let volume = open(bytes)?;
     let mut out = vec![format!("{:?}", volume.info())];
@@ -96,20 +96,20 @@ pub fn read_all(bytes: &[u8]) -> Result<Vec<String>> {
 }
 
 /// Gives at most `step` bytes at a time, and counts.
-pub struct Slow {
-    pub bytes: Vec<u8>,
-    pub step: usize,
-    pub read: AtomicU64,
-    pub calls: AtomicU64,
+pub(crate) struct Slow {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) step: usize,
+    pub(crate) read: AtomicU64,
+    pub(crate) calls: AtomicU64,
 }
 
 impl Slow {
-    pub fn new(bytes: Vec<u8>, step: usize) -> Arc<Self> {
+    pub(crate) fn new(bytes: Vec<u8>, step: usize) -> Arc<Self> {
         Arc::new(Self { bytes, step, read: AtomicU64::new(0), calls: AtomicU64::new(0) })
     }
 
     /// Bytes and calls since the last time.
-    pub fn take(&self) -> (u64, u64) {
+    pub(crate) fn take(&self) -> (u64, u64) {
         (self.read.swap(0, Ordering::Relaxed), self.calls.swap(0, Ordering::Relaxed))
     }
 }
@@ -128,13 +128,13 @@ impl ReadAt for Slow {
 }
 
 /// Writes `value` at `offset`.
-pub fn put(bytes: &mut [u8], offset: u64, value: &[u8]) {
+pub(crate) fn put(bytes: &mut [u8], offset: u64, value: &[u8]) {
     let at = offset as usize;
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
 /// Bytes that do not repeat soon.
-pub fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut x = 0x2545_F491_4F6C_DD1D_u64;
     (0..len)
         .map(|_| {
