@@ -1,5 +1,5 @@
-//! Big inputs for `benches/run.sh`: a product archive and an app, streamed to disk, the same
-//! bytes on every machine.
+//! Big inputs for `benches/run.py`: a product archive, an app and a disk image, streamed to disk,
+//! the same bytes on every machine.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -11,13 +11,13 @@ use mip_testkit::app;
 use mip_testkit::tree::gzip;
 use sha1::{Digest as _, Sha1};
 
-use crate::Result;
+use crate::{Result, bench_image};
 
 /// Bytes that a compressor cannot shrink, from a seed (xorshift64*).
-struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -33,7 +33,7 @@ impl Noise {
         self.next() % n.max(1)
     }
 
-    fn fill(&mut self, out: &mut [u8]) {
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
         for chunk in out.chunks_mut(8) {
             let bytes = self.next().to_le_bytes();
             chunk.copy_from_slice(bytes.get(..chunk.len()).unwrap_or_default());
@@ -71,6 +71,7 @@ impl Noise {
 /// `bench-inputs DIR [options]`.
 pub(crate) fn run(dir: &str, options: &[&str]) -> Result<()> {
     let (mut pkg, mut app_bytes, mut app_files) = (4 << 30, 2 << 30, 20_000);
+    let mut image_noise = Some(2760 << 20);
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
         let value = rest.next().ok_or_else(|| format!("{option} needs a value"))?;
@@ -78,6 +79,9 @@ pub(crate) fn run(dir: &str, options: &[&str]) -> Result<()> {
             "--pkg-size" => pkg = size(value)?,
             "--app-size" => app_bytes = size(value)?,
             "--app-files" => app_files = size(value)?,
+            "--image-noise" => {
+                image_noise = if *value == "none" { None } else { Some(size(value)?) };
+            }
             _ => return Err(format!("unknown option {option}").into()),
         }
     }
@@ -88,6 +92,9 @@ pub(crate) fn run(dir: &str, options: &[&str]) -> Result<()> {
     }
     if app_files > 0 {
         write_app(&dir.join("Big.app"), app_files, app_bytes)?;
+    }
+    if let Some(noise) = image_noise {
+        bench_image::write(&dir.join("big.dmg"), &dir.join("Big.app"), noise)?;
     }
     Ok(())
 }

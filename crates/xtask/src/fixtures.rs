@@ -7,6 +7,7 @@ use mip_testkit::pkg::{Component, Packing, Product, bundle_style};
 use mip_testkit::tree::Tree;
 use mip_testkit::xar::Style;
 
+use crate::disk_images;
 use crate::tree_files::Generated;
 
 /// Everything below fixtures/ that is generated.
@@ -19,6 +20,7 @@ pub(crate) fn generate() -> Generated {
     out.tree("fixtures/app/folder", &sample().tree());
     out.file("fixtures/app/zip/Sample.app.zip", sample().tree().zip());
     out.file("fixtures/app/tar-gz/Sample.app.tar.gz", sample().tree().tar_gz());
+    disk_images::add(&mut out, &sample(), &disk_images::suite(&sample()));
     out
 }
 

@@ -6,8 +6,10 @@
     reason = "a developer's tool on a terminal, fed by nobody but this repository"
 )]
 
+mod bench_image;
 mod bench_inputs;
 mod demo;
+mod disk_images;
 mod docs;
 mod fixtures;
 mod hostile;
@@ -18,9 +20,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo                    builds mip and shows the main job on a package of this repository
 cargo xtask gen-docs [--check]      docs/{exit-codes,limits,formats}.md and docs/schema/ from the code
-cargo xtask fixtures [--check]      fixtures/pkg and fixtures/app from the builders of mip-testkit
-cargo xtask bench-inputs DIR [--pkg-size N] [--app-size N] [--app-files N]
-                                    big.pkg and Big.app for benches/run.py; N may end in K, M or G
+cargo xtask fixtures [--check]      fixtures/{pkg,app,dmg} from the builders of mip-testkit
+cargo xtask bench-inputs DIR [--pkg-size N] [--app-size N] [--app-files N] [--image-noise N|none]
+                                    big.pkg, Big.app and big.dmg (Big.app and N bytes of noise) for
+                                    benches/run.py; N may end in K, M or G; a size of 0 leaves out
 
 --check writes nothing and fails when a file in the checkout is not what would be written.
 ";
