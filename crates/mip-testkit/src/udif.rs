@@ -260,7 +260,7 @@ impl Image {
         let mut all: Vec<Row> = Vec::new();
         let mut sums = Vec::new();
         for t in &self.tables {
-            sums.extend(t.checksum.2.to_be_bytes());
+            sums.extend(&checksum(0, 0, t.checksum.2)[8..][..t.checksum.1 as usize / 8]);
             all.push((*b"blkx", i16::try_from(t.id).expect("few"), t.name.clone(), mish(t)));
         }
         let others = self.resources.iter().map(|(k, i, d)| (*k, *i, String::new(), d.clone()));

@@ -161,8 +161,16 @@ impl Pool {
                 threads.push(t);
             }
         }
+        if threads.is_empty() {
+            return;
+        }
         drop(threads);
-        self.shared.lock().queue.extend(wanted);
+        let mut work = self.shared.lock();
+        work.queue.extend(wanted);
+        // What is still there of readers that went elsewhere.
+        let stale = work.queue.len().saturating_sub(LOOK);
+        work.queue.drain(..stale);
+        drop(work);
         self.shared.more.notify_all();
     }
 

@@ -17,26 +17,33 @@ pub struct Checksum {
     pub kind: u32,
     /// Length of the value in bits.
     pub bits: u32,
-    /// The first 32 bits of the value, which is all of a CRC-32.
-    pub value: u32,
+    /// Room for the value; it starts at byte 0.
+    pub data: [u8; 128],
 }
 
 impl Checksum {
-    pub(crate) const NONE: Self = Self { kind: 0, bits: 0, value: 0 };
+    pub(crate) const NONE: Self = Self { kind: 0, bits: 0, data: [0; 128] };
 
     /// 136 bytes at `at`.
     pub(crate) fn read(b: &[u8], at: usize) -> Option<Self> {
         Some(Self {
             kind: be_u32(b, at)?,
             bits: be_u32(b, at.checked_add(4)?)?,
-            value: be_u32(b, at.checked_add(8)?)?,
+            data: *b.get(at.checked_add(8)?..)?.first_chunk()?,
         })
     }
 
     /// The CRC-32, where this is one.
     #[must_use]
     pub fn crc32(&self) -> Option<u32> {
-        (self.kind == 2 && self.bits == 32).then_some(self.value)
+        (self.kind == 2 && self.bits == 32).then(|| be_u32(&self.data, 0))?
+    }
+
+    /// The bytes of the value, as the master checksum takes them.
+    #[must_use]
+    pub fn value(&self) -> &[u8] {
+        let len = usize::try_from(self.bits / 8).unwrap_or(usize::MAX);
+        self.data.get(..len).unwrap_or(&self.data)
     }
 
     /// Whether there is no checksum at all.
@@ -52,6 +59,8 @@ impl Checksum {
 pub struct Trailer {
     /// Where the trailer was found: the last 512 bytes, or 0 for a header at the start.
     pub offset: u64,
+    /// Bytes before the image that its own ranges do not count; they are added to the ranges here.
+    pub prefix: u64,
     /// Format version: 4.
     pub version: u32,
     /// Bit 0: the image is flattened (everything is in the data fork of the file);
@@ -73,7 +82,8 @@ pub struct Trailer {
     pub data_checksum: Checksum,
     /// The XML property list; length 0 when there is none.
     pub plist: (u64, u64),
-    /// The code signature, where there is one.
+    /// The code signature, where there is one. Old images have garbage in its place: a range that
+    /// leaves the file is none.
     pub code_signature: Option<(u64, u64)>,
     /// Checksum of the checksums of all tables.
     pub master_checksum: Checksum,
@@ -98,10 +108,11 @@ impl Trailer {
         for at in [last, 0] {
             read_full_at(source, at, &mut block, Code::DmgTrailer)?;
             if block.starts_with(b"koly") {
-                let trailer = Self::parse(&block, at).unwrap_or_else(|| {
+                let mut trailer = Self::parse(&block, at).unwrap_or_else(|| {
                     Err(Error::new(Code::DmgTrailer, "the trailer is cut").at(at))
                 })?;
                 trailer.check(size)?;
+                trailer.skip_prefix(source)?;
                 return Ok(trailer);
             }
         }
@@ -123,6 +134,7 @@ impl Trailer {
         let signature = range(296)?;
         Some(Ok(Self {
             offset,
+            prefix: 0,
             version,
             flags: be_u32(b, 12)?,
             running_data_offset: be_u64(b, 16)?,
@@ -140,7 +152,37 @@ impl Trailer {
         }))
     }
 
-    fn check(&self, size: u64) -> Result<()> {
+    /// Where bytes were put before a finished image (a MacBinary header, for one), its ranges count
+    /// from the image's own start. That is so when the property list is not where the trailer says,
+    /// but is there when the ranges end at the trailer.
+    fn skip_prefix(&mut self, source: &Source) -> Result<()> {
+        let end = |(at, len): (u64, u64)| if len == 0 { 0 } else { at.saturating_add(len) };
+        let signature = self.code_signature.map_or(0, end);
+        let ranges = [self.data_fork, self.plist, self.resource_fork].map(end);
+        let top = ranges.into_iter().fold(signature, u64::max);
+        let shift = self.offset.saturating_sub(top);
+        if self.offset == 0 || shift == 0 || self.plist.1 < 5 {
+            return Ok(());
+        }
+        let is_list = |at: u64| {
+            let mut head = [0_u8; 5];
+            read_full_at(source, at, &mut head, Code::DmgTrailer)?;
+            Ok::<_, Error>(matches!(&head, b"<?xml" | b"<plis" | b"<!DOC" | b"bplis"))
+        };
+        if !is_list(self.plist.0)? && is_list(self.plist.0.saturating_add(shift))? {
+            self.prefix = shift;
+            let signature = self.code_signature.iter_mut();
+            for range in [&mut self.data_fork, &mut self.plist, &mut self.resource_fork]
+                .into_iter()
+                .chain(signature)
+            {
+                range.0 = range.0.saturating_add(shift);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, size: u64) -> Result<()> {
         if self.segment_count > 1 || self.segment_number > 1 {
             let (n, of) = (self.segment_number, self.segment_count);
             return Err(Error::new(
@@ -171,6 +213,7 @@ impl Trailer {
                 .at(self.offset));
             }
         }
+        self.code_signature = self.code_signature.filter(|s| inside(*s));
         Ok(())
     }
 }

@@ -133,6 +133,9 @@ impl Udif {
         let mut resources = Resources::read(&source, &trailer, job)?;
         let tables = resources.take_tables();
         let mut notes = Vec::new();
+        if trailer.prefix != 0 {
+            notes.push(format!("{} bytes before the image", trailer.prefix));
+        }
         let (tables, runs) = read_tables(&tables, &trailer, &resources, &mut notes, job)?;
         let size = disk_size(&tables, &runs, &trailer, &mut notes)?;
         let cache = Cache::new(job.limits().image_cache);

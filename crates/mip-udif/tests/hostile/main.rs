@@ -117,6 +117,27 @@ fn b01_trailer() {
     assert_eq!(e.code(), Code::DmgTrailer);
 }
 
+/// Bytes in front of a finished image, which its ranges do not count (7-Zip reads these, too).
+#[test]
+fn b01_bytes_before_the_image() {
+    let image = sample();
+    for n in [1, 128, 5000] {
+        let file = [vec![0xA5; n], image.build()].concat();
+        let udif = Udif::open(Arc::new(file), &Job::default()).unwrap();
+        assert_eq!(udif.trailer().prefix, n as u64);
+        assert_eq!(udif.notes().len(), 1);
+        assert_eq!(read_all(&udif).unwrap(), image.disk);
+        udif.verify(1, &Job::default()).unwrap();
+    }
+    // A code signature counts as a part of the image; garbage in its place does not.
+    let end = image.build().len() as u64 - 512;
+    for (range, shown) in [((end, 0_u64), false), ((3, 4), true), ((u64::MAX, 9), false)] {
+        let bytes = [range.0.to_be_bytes(), range.1.to_be_bytes()].concat();
+        let udif = open(&Image { patches: vec![(296, bytes)], ..sample() }).unwrap();
+        assert_eq!(udif.trailer().code_signature, shown.then_some(range));
+    }
+}
+
 #[test]
 fn b02_property_list_range() {
     let good = sample().build();
@@ -510,6 +531,9 @@ fn b15_checksums_that_do_not_match() {
     let mut image = sample();
     image.tables[0].checksum = (9, 160, 1);
     image.tables[1].checksum = (0, 0, 0);
+    // The checksum of checksums takes 20 bytes of the one and none of the other.
+    let found = open(&image).unwrap().verify(1, &Job::default()).unwrap();
+    assert_eq!((found.data_fork, found.master), (Some(true), Some(true)));
     image.patches = vec![(80, vec![0, 0, 0, 9]), (352, vec![0; 8])];
     let found = open(&image).unwrap().verify(1, &Job::default()).unwrap();
     assert_eq!((found.tables_checked, found.tables_unknown, found.tables_without), (0, 1, 1));
