@@ -24,6 +24,11 @@ impl Rules {
         if !self.hashed() {
             return name.chars().collect();
         }
+        // What most names are: nothing to decompose, and one case to fold.
+        if name.is_ascii() {
+            let fold = |c: char| if self.fold_case { c.to_ascii_lowercase() } else { c };
+            return name.chars().map(fold).collect();
+        }
         let plain = name.chars().nfd();
         if self.fold_case { plain.default_case_fold().nfd().collect() } else { plain.collect() }
     }
