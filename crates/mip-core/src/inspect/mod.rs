@@ -15,7 +15,7 @@ use mip_base::{
 };
 use mip_signing::Password;
 
-pub(crate) use self::image::{Carrier, Carries};
+pub(crate) use self::image::{Carrier, Carries, unpacked};
 use crate::disk_image::{DiskImage, is_bundle};
 use crate::icon;
 use crate::input::{Input, Opened, spool};
