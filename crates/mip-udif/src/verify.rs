@@ -84,8 +84,12 @@ pub(crate) fn verify(
     };
     run_on(threads.clamp(1, parts.max(1)), &work)?;
 
+    for run in runs.iter().filter(|r| matches!(r.kind, Kind::Packed(_))) {
+        out.decoded = out.decoded.saturating_add(run.len());
+    }
     for table in tables {
         let Some(stored) = table.checksum else { continue };
+        job.check()?;
         let mut crc = Hasher::new();
         let first = table.first_run;
         let last = first.saturating_add(usize::try_from(table.chunks).unwrap_or(usize::MAX));
@@ -97,9 +101,6 @@ pub(crate) fn verify(
                     crc.combine(&Hasher::new_with_initial_len(zeros(run.len()), run.len()))
                 }
                 _ => crc.combine(&Hasher::new_with_initial_len(work.crc(i), run.len())),
-            }
-            if matches!(run.kind, Kind::Packed(_)) {
-                out.decoded = out.decoded.saturating_add(run.len());
             }
         }
         let what = format!("table {} \"{}\"", table.id, escape(&table.name));

@@ -198,6 +198,45 @@ fn b03_tables_missing_or_too_many() {
     assert_eq!(open_fork(fork).unwrap_err().code(), Code::DmgResources);
 }
 
+/// A million tables of nothing, in the list and in the fork.
+#[test]
+fn b03_a_million_tables() {
+    let start = Instant::now();
+    let tables = "<dict/>".repeat(1_000_000);
+    let xml = format!("<plist><dict><key>resource-fork</key><dict><key>blkx</key><array>{tables}");
+    let xml = format!("{xml}</array></dict></dict></plist>").into_bytes();
+    let e = open(&Image { plist: Some(xml), ..sample() }).unwrap_err();
+    assert!(matches!(e.code(), Code::DmgResources | Code::Limit), "{e:?}");
+    let rows = vec![(*b"blkx", 0, String::new(), Vec::new()); 5000];
+    let e = open_fork(mip_testkit::udif::resource_fork(&rows)).unwrap_err();
+    assert_eq!((e.code(), e.limit_and_value()), (Code::Limit, Some((128, 5000))));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// As many chunks as fit the limit on the property list.
+#[test]
+fn b04_a_table_of_200_000_chunks() {
+    let mut image = Image::of(&[(Pack::Raw, &noise(1))]);
+    let (first, end) = (image.tables[0].chunks[0], image.tables[0].chunks[1]);
+    let count = 200_000;
+    image.tables[0].chunks = (0..count)
+        .map(|start| match start % 2 {
+            0 => Chunk { kind: 0, start, sectors: 1, offset: 0, length: 0 },
+            _ => Chunk { kind: if start == 77_777 { 1 } else { 2 }, start, ..first },
+        })
+        .chain([end])
+        .collect();
+    image.tables[0].sectors = count;
+    let bytes = Arc::new(image.build());
+    let start = Instant::now();
+    let udif = Udif::open(bytes, &Job::default()).unwrap();
+    let mut buf = vec![0xEE; 1 << 20];
+    udif.read_at(77_777 * 512 - (1 << 19), &mut buf).unwrap();
+    assert_eq!(buf[1 << 19..][..512], noise(1));
+    let _ = udif.verify(1, &Job::default());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
 /// An image whose resource fork is these bytes.
 fn open_fork(fork: Vec<u8>) -> Result<Udif, Error> {
     let image = sample();
