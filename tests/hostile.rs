@@ -485,12 +485,12 @@ fn a18_bytes_outside_the_ranges_do_not_reach_what_is_read() {
 }
 
 #[test]
-fn b16_disk_images_are_refused_by_name() {
+fn b16_disk_images_that_are_only_a_trailer_or_a_magic() {
     let mut dmg = vec![0; 4096];
     dmg.extend_from_slice(b"koly");
     dmg.resize(4096 + 512, 0);
-    assert_eq!(code("a.dmg", &dmg), Code::Unsupported);
-    assert_eq!(code("a.dmg", b"encrcdsa\0\0\0\0"), Code::Unsupported);
+    assert_eq!(code("a.dmg", &dmg), Code::DmgTrailer);
+    assert_eq!(code("a.dmg", b"encrcdsa\0\0\0\0"), Code::DmgEncrypted);
 }
 
 #[test]

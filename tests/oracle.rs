@@ -246,11 +246,12 @@ fn shared_apps() {
     shared("shared_apps", &["app"], &refused);
 }
 
-/// What is not for us: damaged archives, disk images, bare archives. Each is refused with a code.
+/// What is not for us: damaged archives, bare archives, disk images that are locked or hold no
+/// installer. Each is refused with a code.
 #[test]
 fn shared_files_that_are_no_installers_of_ours() {
     let folders =
-        ["malformed", "xar", "cpio", "dmg-udif", "dmg-encrypted", "hfs-raw", "nested", "other"];
+        ["malformed", "xar", "cpio", "dmg-encrypted", "hfs-raw", "apfs-raw", "nested", "other"];
     let Some(fixtures) =
         mip_testkit::shared::fixtures("shared_files_that_are_no_installers_of_ours")
     else {

@@ -188,7 +188,7 @@ codes! {
     /// The input changed while it was being read.
     InputChanged = "E_INPUT_CHANGED", InputChanged, "wait until the file is complete, then try again";
     /// The input is not any format that is known.
-    UnknownFormat = "E_UNKNOWN_FORMAT", Unsupported, "mip reads flat and bundle-style .pkg, .app, and zip or tar files of those";
+    UnknownFormat = "E_UNKNOWN_FORMAT", Unsupported, "mip reads flat and bundle-style .pkg, .app, disk images, and zip or tar files of those";
     /// The input is recognised, but not a thing that this version can convert.
     Unsupported = "E_UNSUPPORTED", Unsupported, "";
     /// The input is empty.

@@ -271,7 +271,14 @@ impl Convert {
                 // when given, are all that the choice was for.
                 let settled =
                     found.subject.is_some() && self.id.is_some() && self.version.is_some();
+                let empty = found.subject.is_none() && matches!(opened, Opened::File { .. });
                 return match found.ambiguity.take() {
+                    // An image with nothing in it that is known.
+                    Some(e)
+                        if self.allow_unreadable && empty && e.code() == Code::NothingToInstall =>
+                    {
+                        Ok((None, Some(e)))
+                    }
                     Some(e) if !settled => Err(e),
                     _ => Ok((Some(found), None)),
                 };

@@ -121,3 +121,102 @@ fn record_is_applications(r: &[u8]) -> bool {
     };
     inner().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn applications(data: Vec<u8>, fork: Option<Vec<u8>>) -> bool {
+        let fork = fork.map(|f| Arc::new(f) as Source);
+        let data: Source = Arc::new(data);
+        to_applications(&data, fork.as_ref(), &Job::default()).unwrap()
+    }
+
+    /// An alias record of version 2 with the fixed fields that count, and tagged values.
+    fn record(name: &str, parent: u32, tags: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut r = vec![0; 150];
+        r[6..8].copy_from_slice(&2u16.to_be_bytes());
+        r[8..10].copy_from_slice(&1u16.to_be_bytes());
+        r[46..50].copy_from_slice(&parent.to_be_bytes());
+        r[50] = name.len() as u8;
+        r[51..51 + name.len()].copy_from_slice(name.as_bytes());
+        for (tag, value) in tags {
+            r.extend(tag.to_be_bytes());
+            r.extend((value.len() as u16).to_be_bytes());
+            r.extend(*value);
+            r.resize(r.len().next_multiple_of(2), 0);
+        }
+        r.extend([0xFF, 0xFF, 0, 0]);
+        r
+    }
+
+    fn fork(record: &[u8]) -> Vec<u8> {
+        mip_testkit::hfs::resource_fork(*b"alis", 0, record)
+    }
+
+    #[test]
+    fn alias_records() {
+        let by_name = record("Applications", 2, &[]);
+        assert!(applications(Vec::new(), Some(fork(&by_name))));
+        // A folder of that name elsewhere is not the one, unless its path says so.
+        let elsewhere =
+            record("Applications", 77, &[(0, b"Users"), (18, b"/Users/x/Applications")]);
+        assert!(!applications(Vec::new(), Some(fork(&elsewhere))));
+        let by_path = record("Programme", 77, &[(0, b"odd"), (18, b"/Applications")]);
+        assert!(applications(Vec::new(), Some(fork(&by_path))));
+        assert!(!applications(Vec::new(), None));
+    }
+
+    /// A bookmark with one table of contents that holds the path alone.
+    fn bookmark(names: &[&str]) -> Vec<u8> {
+        let mut body = vec![0; 4];
+        let mut offsets = Vec::new();
+        for n in names {
+            offsets.push(body.len() as u32);
+            body.extend((n.len() as u32).to_le_bytes());
+            body.extend(0x101u32.to_le_bytes());
+            body.extend(n.as_bytes());
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+        let array = body.len() as u32;
+        body.extend((offsets.len() as u32 * 4).to_le_bytes());
+        body.extend(0x601u32.to_le_bytes());
+        offsets.iter().for_each(|o| body.extend(o.to_le_bytes()));
+        let table = (body.len() as u32).to_le_bytes();
+        body[..4].copy_from_slice(&table);
+        for word in [32u32, 0xFFFF_FFFE, 1, 0, 1, 0x1004, array, 0] {
+            body.extend(word.to_le_bytes());
+        }
+        let mut out = b"book\0\0\0\0mark".to_vec();
+        out.extend(16u32.to_le_bytes());
+        out.extend(body);
+        out
+    }
+
+    #[test]
+    fn bookmarks() {
+        assert!(applications(bookmark(&["Applications"]), None));
+        assert!(!applications(bookmark(&["Users", "Applications"]), None));
+        assert!(!applications(bookmark(&[]), None));
+    }
+
+    /// Every cut and every flipped byte is an answer, not a panic.
+    #[test]
+    fn damaged_aliases_lead_elsewhere_or_there() {
+        let (mark, alias) = (bookmark(&["Applications"]), fork(&record("A", 2, &[(18, b"/A")])));
+        for n in 0..mark.len() {
+            applications(mark[..n].to_vec(), None);
+            let mut bad = mark.clone();
+            bad[n] ^= 0xFF;
+            applications(bad, None);
+        }
+        for n in 0..alias.len() {
+            applications(Vec::new(), Some(alias[..n].to_vec()));
+            let mut bad = alias.clone();
+            bad[n] ^= 0xFF;
+            applications(Vec::new(), Some(bad));
+        }
+    }
+}

@@ -14,6 +14,7 @@ impl DiskImage {
     pub fn facts(&self, place: &str, tree: Option<&ImageTree>, texts: bool) -> ImageInfo {
         let inner = &self.inner;
         let udif = inner.udif.as_ref();
+        let counts = tree.map(ImageTree::counts).unwrap_or_default();
         ImageInfo {
             place: place.to_owned(),
             format: inner.format.name().to_owned(),
@@ -38,7 +39,7 @@ impl DiskImage {
                 .volumes
                 .iter()
                 .enumerate()
-                .map(|(i, v)| v.facts(tree.map(|t| t.count(i))))
+                .map(|(i, v)| v.facts(counts.get(i).copied()))
                 .collect(),
             licence: udif.and_then(|u| u.licence()).map(|l| LicenceInfo {
                 languages: l

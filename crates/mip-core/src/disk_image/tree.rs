@@ -97,17 +97,20 @@ impl ImageTree {
         len64(with_fork.count())
     }
 
-    /// Files, and their bytes, of one volume.
-    pub(super) fn count(&self, volume: usize) -> (u64, u64) {
-        let entries = self.listing.entries().iter().zip(&self.nodes);
-        entries
-            .filter(|(e, (v, _))| e.kind == EntryKind::File && usize::try_from(*v) == Ok(volume))
-            .fold((0, 0), |(n, sum): (u64, u64), (e, _)| {
-                (n.saturating_add(1), sum.saturating_add(e.size))
-            })
+    /// Files, and their bytes, of each volume.
+    pub(super) fn counts(&self) -> Vec<(u64, u64)> {
+        let mut out = vec![(0_u64, 0_u64); self.image.volumes().len()];
+        for (entry, (volume, _)) in self.listing.entries().iter().zip(&self.nodes) {
+            let count = usize::try_from(*volume).ok().and_then(|v| out.get_mut(v));
+            if let Some((files, bytes)) = count.filter(|_| entry.kind == EntryKind::File) {
+                *files = files.saturating_add(1);
+                *bytes = bytes.saturating_add(entry.size);
+            }
+        }
+        out
     }
 
-    /// Where a Finder alias at entry `index` leads, when it is one to the Applications folder.
+    /// Whether entry `index` is a link or a Finder alias to the Applications folder.
     pub(crate) fn leads_to_applications(&self, index: usize, job: &Job) -> Result<bool> {
         let Some(entry) = self.listing.entries().get(index) else { return Ok(false) };
         if entry.kind == EntryKind::Symlink {

@@ -311,7 +311,7 @@ fn decide(tree: &ImageTree, mut all: Vec<Candidate>, job: &Job) -> Result<(Vec<C
     all.retain(|c| !hidden(c));
     let at_root = |c: &Candidate| {
         let parent = c.parent();
-        roots.iter().any(|r| *r == parent.as_ref())
+        roots.contains(&parent.as_ref())
     };
     let mut take = |what: fn(&Candidate) -> bool| -> Vec<Candidate> {
         let (group, rest) =
@@ -345,7 +345,7 @@ fn applications(tree: &ImageTree, job: &Job) -> Result<Option<String>> {
     for (index, entry) in tree.listing().sorted() {
         let parent = entry.path.parent();
         if matches!(entry.kind, EntryKind::Symlink | EntryKind::File)
-            && roots.iter().any(|r| *r == parent.as_ref())
+            && roots.contains(&parent.as_ref())
             && leads_there(tree, index, job)?
         {
             return Ok(Some(entry.path.to_string()));

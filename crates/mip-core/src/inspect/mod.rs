@@ -276,7 +276,8 @@ fn examine_flat(
     context: Context<'_>,
 ) -> Result<Examined> {
     info.format = InputFormat::Xar;
-    let package = FlatPackage::open(Arc::new(data.clone()), place.shown, context.job)?;
+    let package =
+        FlatPackage::open_inside(Arc::new(data.clone()), place.shown, context.depth, context.job)?;
     let findings = package.examine(context.options.payload_scan, context.job)?;
     let subject = Subject::File { data, name: place.name.to_owned() };
     conclude(info, findings, subject, context.options)

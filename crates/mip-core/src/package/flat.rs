@@ -101,6 +101,11 @@ impl FlatPackage {
     /// of [`Xar::open`], [`Distribution::parse`] and [`PackageInfo::parse`];
     /// [`Code::LimitNesting`].
     pub fn open(source: Source, place: &str, job: &Job) -> Result<Self> {
+        Self::open_inside(source, place, 1, job)
+    }
+
+    /// As [`open`](Self::open), of a package that is the `depth`th container from outside.
+    pub(crate) fn open_inside(source: Source, place: &str, depth: u64, job: &Job) -> Result<Self> {
         let xar = Arc::new(Xar::open(source, job)?);
         let mut out = Self {
             place: place.to_owned(),
@@ -122,7 +127,7 @@ impl FlatPackage {
             let parsed = Distribution::parse(&bytes, job).map_err(|e| e.within("Distribution"))?;
             out.distribution = Some(parsed);
             out.texts = out.read_texts(job)?;
-            out.inner(&xar, "", 1, job)?;
+            out.inner(&xar, "", depth, job)?;
         } else if root.is_none() {
             return Err(Error::new(
                 Code::NotAPackage,
