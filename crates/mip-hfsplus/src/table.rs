@@ -198,8 +198,8 @@ impl Table {
         self.entries.iter().any(|e| e.compressed)
     }
 
-    /// Checks what only the whole shows: each folder is in one place below the root, no name is
-    /// there twice, no block belongs to two files.
+    /// Checks what only the whole shows: no CNID is there twice, each folder is in one place below
+    /// the root, no name is twice in a folder, no block belongs to two files.
     pub(crate) fn check(&self, job: &Job) -> Result<()> {
         let bad = |m: String| Err(Error::new(Code::HfsRecord, m));
         for g in &self.groups {
@@ -213,12 +213,15 @@ impl Table {
                 }
             }
         }
+        let mut ids: Vec<u32> = self.entries.iter().map(|e| e.id).collect();
+        ids.push(ROOT);
+        ids.sort_unstable();
+        if let Some([id, _]) = ids.windows(2).find(|w| w.first() == w.last()) {
+            return bad(format!("two entries have the CNID {id}"));
+        }
         let mut folders: Vec<u32> = self.entries.iter().filter_map(folder_id).collect();
         folders.push(ROOT);
         folders.sort_unstable();
-        if let Some([id, _]) = folders.windows(2).find(|w| w.first() == w.last()) {
-            return bad(format!("two folders have the CNID {id}"));
-        }
         for g in &self.groups {
             if folders.binary_search(&g.parent).is_err() {
                 return bad(format!("entries lie in folder {}, which does not exist", g.parent));

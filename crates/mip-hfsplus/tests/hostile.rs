@@ -331,6 +331,9 @@ fn c09_folders_that_are_no_tree() {
         let c = refused(&sample(), |b, l| put(b, l.record("a/b").data + 8, &id(l, other)));
         assert_eq!(c, Code::HfsRecord, "a/b is {other}");
     }
+    // Two files with one CNID: they would pass for one file of two names.
+    let c = refused(&sample(), |b, l| put(b, l.record("tail").data + 8, &id(l, "pieces")));
+    assert_eq!(c, Code::HfsRecord);
     // The root folder's CNID.
     let c = refused(&sample(), |b, l| put(b, l.record("a/b").data + 8, &[0, 0, 0, 2]));
     assert_eq!(c, Code::HfsRecord);
