@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::decmpfs::Decmpfs;
 use super::name::Names;
+use crate::tree::{self, Tree};
 
 /// 2025-01-01T00:00:00Z in nanoseconds.
 const TIME: u64 = 1_735_689_600_000_000_000;
@@ -213,6 +214,21 @@ impl Volume {
     pub fn shared_stream(self, path: &str, existing: &str) -> Self {
         assert!(self.items.contains_key(existing), "{existing}");
         self.put(path, Item::new(0o100_644, Data::SharedStream(existing.to_owned())))
+    }
+
+    /// Everything in `tree`, below the folder `at` (the root when empty).
+    #[must_use]
+    pub fn tree(mut self, at: &str, tree: &Tree) -> Self {
+        for (path, node) in tree.nodes() {
+            let path = if at.is_empty() { path.to_owned() } else { format!("{at}/{path}") };
+            self = match &node.content {
+                tree::Content::Dir => self.folder(&path),
+                tree::Content::File(bytes) => self.file(&path, bytes.clone()),
+                tree::Content::Link(target) => self.symlink(&path, target),
+            };
+            self = self.mode(u16::try_from(node.mode & 0o7777).expect("12 bits"));
+        }
+        self
     }
 
     /// A named pipe (0o010644), device (0o020644, 0o060644) or socket (0o140644).
