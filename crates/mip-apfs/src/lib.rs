@@ -1,4 +1,66 @@
-//! APFS containers and volumes.
+//! A bounded, read-only reader for APFS, the file system of macOS since 10.13.
+//!
+//! A **container** fills a partition, or an image without a partition map. It holds one or more
+//! **volumes**, which share its space:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mip_apfs::Container;
+//! use mip_base::{Job, ReadAt as _};
+//!
+//! # let volume = mip_testkit::apfs::Volume::new("Data").file("docs/read me.txt", "Hello");
+//! # let (image, _) = mip_testkit::apfs::Container::new().volume(volume).build();
+//! let job = Job::default();
+//! // `image` is anything that can be read at positions: bytes, a file, a decoded disk image.
+//! let container = Container::open(Arc::new(image), &job)?;
+//! for info in container.volumes() {
+//!     println!("{} {:?} encrypted: {}", info.name, info.role, info.encrypted);
+//! }
+//! let volume = container.volume(0, &job)?; // or `unlock` with a password
+//! volume.walk(&job, &mut |found| {
+//!     println!("{:o} {:>9} {}", found.node.mode, found.node.size, found.path);
+//!     Ok(())
+//! })?;
+//! // One file: a descent of the tree per component. Names compare as on the volume.
+//! let node = volume.lookup("DOCS/Read Me.txt", &job)?.expect("is there");
+//! let mut text = [0; 5];
+//! assert_eq!(volume.open(&node, &job)?.read_at(0, &mut text)?, 5);
+//! assert_eq!(&text, b"Hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is read
+//!
+//! * The newest checkpoint whose superblock and maps are good. If it is damaged, the one before
+//!   it, and a note says so ([`Container::notes`]).
+//! * All volumes: case-sensitive and not, normalization-insensitive, with or without hashed
+//!   names. Of a volume with snapshots the live state.
+//! * Files of any number of extents, holes, clones, hard links, symbolic links, extended
+//!   attributes (embedded and in streams), resource forks, compressed files (decmpfs).
+//! * Volumes encrypted with a password: the key is unwrapped from the keybags and is wiped
+//!   from memory when the volume is dropped.
+//!
+//! Refused by name ([`Code::Unsupported`](mip_base::Code::Unsupported)): Fusion drives, sealed
+//! system volumes, volumes with a key per file or keys in hardware, volumes that are about to
+//! be reverted to a snapshot, unknown features; and, when opened, files whose data is in a cloud.
+//!
+//! # Hostile containers
+//!
+//! The checksum of every object is verified; file data has none in APFS. A node of a tree is
+//! checked whole before anything in it is used: table, keys and values lie in their areas, the
+//! keys are in order and between those of the parent, levels go down by one, and no pass enters
+//! a node twice. So every operation ends after at most as many nodes as the container has
+//! blocks. [`Volume::walk`] also refuses what only the whole shows: folders with two parents,
+//! entries without inode, hard links that contradict each other. Memory: a cache of nodes
+//! ([`Limits::image_cache`](mip_base::Limits::image_cache)), a bounded window of a file's
+//! extents, and for a walk about 250 bytes per entry.
+//!
+//! # Sources
+//!
+//! "Apple File System Reference" (Apple, 2020-06-22) for all structures, whose field names the
+//! comments use. Two things are not in it, and are known from public readers (libfsapfs,
+//! apfs-fuse) and real volumes: the DER form of wrapped keys in keybags, and that a hole can be
+//! an extent in block 0. How other readers differ is in `docs/decisions/0009-apfs-readings.md`.
 #![cfg_attr(
     test,
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)

@@ -118,7 +118,7 @@ fn bag(
 }
 
 fn data() -> Vec<u8> {
-    (0..50_003_u32).map(|i| (i * i >> 7) as u8).collect()
+    (0..50_003_u32).map(|i| ((i * i) >> 7) as u8).collect()
 }
 
 fn build(made: &Made) -> Vec<u8> {
