@@ -201,7 +201,7 @@ impl Convert {
             let why = format!("the inside was not read ({}: {e})", e.code().text());
             warnings.push(Warning::new("W_UNREAD", why));
         }
-        let carried = self.carried(input, &opened, examined.as_mut()).map_err(place)?;
+        let carried = self.carried(input, &opened, examined.as_mut(), job).map_err(place)?;
         warnings.extend(carried.warnings.iter().cloned());
         let product = self
             .product(examined.as_ref().map(|e| &e.inspection), unread.as_ref())
@@ -305,10 +305,13 @@ impl Convert {
         input: &Input,
         opened: &Opened,
         examined: Option<&mut Examined>,
+        job: &Job,
     ) -> Result<Payload> {
         let subject = examined.as_ref().and_then(|e| e.subject.clone());
         match (subject, examined, opened) {
-            (Some(subject), Some(examined), _) => payload::choose(self.payload, examined, subject),
+            (Some(subject), Some(examined), _) => {
+                payload::choose(self.payload, examined, subject, job)
+            }
             (_, _, Opened::File { source, .. }) => {
                 let data = Section::whole(source.clone());
                 payload::unread(self.payload, Subject::File { data, name: input.name().to_owned() })

@@ -1,6 +1,6 @@
 //! What of an input goes into the archive.
 
-use mip_base::{Code, Error, Result};
+use mip_base::{Code, Error, Job, Result};
 
 use crate::inspect::{Carrier, Carries, Examined, Subject};
 use crate::inspection::{ImagePayload, InstallerKind, Warning};
@@ -49,6 +49,7 @@ pub(crate) fn choose(
     choice: PayloadChoice,
     examined: &mut Examined,
     subject: Subject,
+    job: &Job,
 ) -> Result<Payload> {
     let kind = examined.inspection.input.kind;
     let inside = if kind == InstallerKind::App { "app" } else { "package" };
@@ -95,9 +96,18 @@ pub(crate) fn choose(
                 let text = "the image holds several installers; which one is used is for the client to decide";
                 warnings.push(Warning::new("W_SEVERAL_INSTALLERS", text));
             }
-        } else if carrier.forks > 0 && matches!(subject, Subject::Tree { .. }) {
-            let text = format!("{} files have a resource fork, which is left out", carrier.forks);
-            warnings.push(Warning::new("W_RESOURCE_FORK", text));
+        } else if let Some((tree, root)) = &carrier.app {
+            let (forks, signatures) = tree.left_out(root.as_ref(), job)?;
+            if forks > 0 {
+                let text = format!("{forks} files have a resource fork, which is left out");
+                warnings.push(Warning::new("W_RESOURCE_FORK", text));
+            }
+            if signatures > 0 {
+                let text = format!(
+                    "{signatures} programs keep their code signature in an extended attribute, which is left out"
+                );
+                warnings.push(Warning::new("W_SIGNATURE_ATTRIBUTE", text));
+            }
         }
         if let (Some(image), Some(why)) = (&mut examined.inspection.image, &reason) {
             image.payload = Some(ImagePayload { carries: form, why: why.clone() });

@@ -516,14 +516,22 @@ fn hard_links_are_files_and_links_keep_their_targets() {
 }
 
 #[test]
-fn a_resource_fork_is_left_out_and_said() {
+fn forks_and_signatures_beside_the_data_are_left_out_and_said() {
+    let script = "A.app/Contents/MacOS/helper.sh";
     let volume = hfs("V")
         .tree("", &app("A", "com.x.a"))
-        .resource_fork("A.app/Contents/Info.plist", *b"fork");
+        .resource_fork("A.app/Contents/Info.plist", *b"fork")
+        .file(script, "#!/bin/sh\n")
+        .mode(script, 0o755)
+        .xattr(script, "com.apple.cs.CodeSignature", *b"signature");
     let (report, _) = carry_bytes("v.dmg", &volume.build(), PayloadChoice::App).unwrap();
-    assert!(report.warnings.iter().any(|w| w.code == "W_RESOURCE_FORK"), "{:?}", report.warnings);
+    let left_out = |r: &Report| {
+        let codes = ["W_RESOURCE_FORK", "W_SIGNATURE_ATTRIBUTE"];
+        r.warnings.iter().filter(|w| codes.contains(&w.code)).count()
+    };
+    assert_eq!(left_out(&report), 2, "{:?}", report.warnings);
     let (report, _) = carry_bytes("v.dmg", &volume.build(), PayloadChoice::Auto).unwrap();
-    assert!(report.warnings.iter().all(|w| w.code != "W_RESOURCE_FORK"));
+    assert_eq!(left_out(&report), 0);
 }
 
 #[test]
@@ -544,6 +552,23 @@ fn one_file_is_found_without_a_list() {
     let names: Vec<String> =
         image.children(&root, &job).unwrap().into_iter().map(|(n, _)| n).collect();
     assert_eq!(names, ["docs"]);
+}
+
+/// Beyond so many, entries are looked up when they are opened.
+#[test]
+fn more_files_than_records_are_kept() {
+    let job = Job::default();
+    let mut volume = hfs("V");
+    for n in 0..100_100 {
+        volume = volume.file(&format!("f/{n:06}"), "");
+    }
+    let volume = volume.file("f/z", "the last").link("f/zz", "z");
+    let image = DiskImage::open(Arc::new(volume.build()), &[], &job).unwrap();
+    let tree = image.tree(false, &job).unwrap();
+    let last = tree.find("f/z").unwrap();
+    assert!(last > 100_000);
+    assert_eq!(tree.read(last, 100, &job).unwrap(), b"the last");
+    assert_eq!(tree.link(tree.find("f/zz").unwrap(), &job).unwrap().as_deref(), Some("z"));
 }
 
 #[test]

@@ -140,7 +140,8 @@ fn volumes(disk: Disk, passwords: &[Password], job: &Job) -> Result<DiskImage> {
         }
     }
     folders(&mut found, job);
-    let notes = notes(&found, &map);
+    let mut notes = notes(&found, &map);
+    notes.extend(disk.udif.iter().flat_map(|u| u.notes()).map(|n| escape(n)));
     Ok(DiskImage {
         inner: Arc::new(Inner {
             format: disk.format,

@@ -1,5 +1,6 @@
 //! The volumes of an image as one [`Tree`].
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use mip_base::{
@@ -19,10 +20,22 @@ use crate::tree::{Builder, Listing, Tree, TreeEntry, Visit};
 pub struct ImageTree {
     image: DiskImage,
     listing: Listing,
-    /// For each entry of the listing its volume and node.
-    nodes: Vec<(u32, Option<Node>)>,
+    /// For each entry of the listing where it is.
+    kept: Vec<Kept>,
     job: Job,
 }
+
+/// Where an entry is.
+struct Kept {
+    volume: u32,
+    has_fork: bool,
+    /// Its record, which saves looking it up; see [`NODES`].
+    node: Option<Box<Node>>,
+}
+
+/// Records that are kept. One has up to 300 bytes, and an image may hold a million files; those
+/// beyond are looked up by their paths.
+const NODES: usize = 100_000;
 
 impl std::fmt::Debug for ImageTree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,7 +46,7 @@ impl std::fmt::Debug for ImageTree {
 impl ImageTree {
     pub(super) fn new(image: DiskImage, all: bool, job: &Job) -> Result<Self> {
         let mut builder = Builder::new(Code::PathUnsafe, job).lenient(all);
-        let mut nodes: Vec<(u32, Option<Node>)> = Vec::new();
+        let mut kept: Vec<Kept> = Vec::new();
         for (index, volume) in image.volumes().iter().enumerate() {
             let Some(fs) = volume.reader() else { continue };
             let at = u32::try_from(index).unwrap_or(u32::MAX);
@@ -60,7 +73,9 @@ impl ImageTree {
                                 .map_or(0, |n| u64::try_from(n.mtime()).unwrap_or(0)),
                         };
                         if builder.add(entry)?.is_some() {
-                            nodes.push((at, node));
+                            let has_fork = node.as_ref().is_some_and(|n| n.resource_fork() > 0);
+                            let node = node.filter(|_| kept.len() < NODES).map(Box::new);
+                            kept.push(Kept { volume: at, has_fork, node });
                         }
                         Ok(())
                     }
@@ -73,7 +88,7 @@ impl ImageTree {
             fs.walk(job, &mut |path, node| add(path, Some(node)))?;
         }
         let listing = builder.finish()?;
-        Ok(Self { image, listing, nodes, job: job.clone() })
+        Ok(Self { image, listing, kept, job: job.clone() })
     }
 
     /// The image.
@@ -88,20 +103,31 @@ impl ImageTree {
         self.image.volumes().iter().filter(|v| v.is_read()).map(|v| v.folder()).collect()
     }
 
-    /// Files below `root` that have a resource fork: it is not carried.
-    pub(crate) fn resource_forks(&self, root: Option<&EntryPath>) -> u64 {
-        let with_fork = self.listing.below(root).filter(|(i, _)| {
-            let node = self.nodes.get(*i).and_then(|(_, n)| n.as_ref());
-            node.is_some_and(|n| n.resource_fork() > 0)
-        });
-        len64(with_fork.count())
+    /// Files below `root` that have a resource fork, and programs that keep their code signature
+    /// in an extended attribute: neither is carried.
+    pub(crate) fn left_out(&self, root: Option<&EntryPath>, job: &Job) -> Result<(u64, u64)> {
+        let (mut forks, mut signatures) = (0_u64, 0_u64);
+        for (index, entry) in self.listing.below(root) {
+            job.check()?;
+            if entry.kind != EntryKind::File {
+                continue;
+            }
+            let has_fork = self.kept.get(index).is_some_and(|k| k.has_fork);
+            forks = forks.saturating_add(u64::from(has_fork));
+            if entry.mode & 0o111 != 0 {
+                let (volume, node) = self.node(index, job)?;
+                let signed = self.image.reader(volume)?.has_signature_attribute(&node, job)?;
+                signatures = signatures.saturating_add(u64::from(signed));
+            }
+        }
+        Ok((forks, signatures))
     }
 
     /// Files, and their bytes, of each volume.
     pub(super) fn counts(&self) -> Vec<(u64, u64)> {
         let mut out = vec![(0_u64, 0_u64); self.image.volumes().len()];
-        for (entry, (volume, _)) in self.listing.entries().iter().zip(&self.nodes) {
-            let count = usize::try_from(*volume).ok().and_then(|v| out.get_mut(v));
+        for (entry, kept) in self.listing.entries().iter().zip(&self.kept) {
+            let count = usize::try_from(kept.volume).ok().and_then(|v| out.get_mut(v));
             if let Some((files, bytes)) = count.filter(|_| entry.kind == EntryKind::File) {
                 *files = files.saturating_add(1);
                 *bytes = bytes.saturating_add(entry.size);
@@ -117,7 +143,7 @@ impl ImageTree {
             let target = self.link(index, job)?.unwrap_or_default();
             return Ok(target.trim_end_matches('/') == "/Applications");
         }
-        let (volume, node) = self.node(index)?;
+        let (volume, node) = self.node(index, job)?;
         if !node.finder_alias() {
             return Ok(false);
         }
@@ -125,26 +151,26 @@ impl ImageTree {
             return Ok(true);
         }
         let fs = self.image.reader(volume)?;
-        let fork = fs.open_resource_fork(node, job)?;
-        super::alias::to_applications(&fs.open_file(node, job)?, fork.as_ref(), job)
+        let fork = fs.open_resource_fork(&node, job)?;
+        super::alias::to_applications(&fs.open_file(&node, job)?, fork.as_ref(), job)
     }
 
-    fn node(&self, index: usize) -> Result<(usize, &Node)> {
-        match self.nodes.get(index) {
-            Some((v, Some(node))) => Ok((usize::try_from(*v).unwrap_or(usize::MAX), node)),
-            _ => Err(Error::new(Code::Internal, "no such entry")),
+    fn node(&self, index: usize, job: &Job) -> Result<(usize, Cow<'_, Node>)> {
+        let gone = || Error::new(Code::Internal, "no such entry");
+        let kept = self.kept.get(index).ok_or_else(gone)?;
+        let volume = usize::try_from(kept.volume).unwrap_or(usize::MAX);
+        if let Some(node) = &kept.node {
+            return Ok((volume, Cow::Borrowed(node.as_ref())));
+        }
+        let path = self.listing.entries().get(index).map_or("", |e| e.path.as_str());
+        match self.image.find(path, job)? {
+            Some(ImageNode { at: Some((volume, node)) }) => Ok((volume, Cow::Owned(node))),
+            _ => Err(gone()),
         }
     }
 
-    /// The file system's own record of an entry, for [`DiskImage::open_file`].
-    #[must_use]
-    pub fn image_node(&self, index: usize) -> Option<ImageNode> {
-        let (volume, node) = self.node(index).ok()?;
-        Some(ImageNode { at: Some((volume, node.clone())) })
-    }
-
     fn open(&self, index: usize, job: &Job) -> Result<(&TreeEntry, Source)> {
-        let (volume, node) = self.node(index)?;
+        let (volume, node) = self.node(index, job)?;
         let Some(entry) = self.listing.entries().get(index) else {
             return Err(Error::new(Code::Internal, "no such entry"));
         };
@@ -152,7 +178,7 @@ impl ImageTree {
         if entry.kind != EntryKind::File {
             return Err(within(Error::new(Code::Internal, "is not a file")));
         }
-        let data = self.image.reader(volume)?.open_file(node, job).map_err(within)?;
+        let data = self.image.reader(volume)?.open_file(&node, job).map_err(within)?;
         if data.size() != entry.size {
             let why = format!("{} bytes where the listing says {}", data.size(), entry.size);
             return Err(within(Error::new(Code::Truncated, why)));
@@ -190,13 +216,13 @@ impl Tree for ImageTree {
         if entry.kind != EntryKind::Symlink {
             return Ok(None);
         }
-        let (volume, node) = self.node(index)?;
+        let (volume, node) = self.node(index, job)?;
         let within = |e: Error| e.within(entry.path.as_str());
         if node.size() > job.limits().link_bytes {
             let why = "the link's target is longer than the limit";
             return Err(within(Error::new(Code::PathUnsafe, why)));
         }
-        self.image.reader(volume)?.read_link(node, job).map(Some).map_err(within)
+        self.image.reader(volume)?.read_link(&node, job).map(Some).map_err(within)
     }
 
     fn section(&self, index: usize) -> Result<Option<Section>> {

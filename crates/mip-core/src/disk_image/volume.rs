@@ -179,4 +179,16 @@ impl FileSystem {
             _ => Err(foreign()),
         }
     }
+
+    /// Whether a code signature is kept in an extended attribute of the file.
+    pub(super) fn has_signature_attribute(&self, node: &Node, job: &Job) -> Result<bool> {
+        // What codesign writes for code that is no Mach-O file (a script, say).
+        let signs = |name: &str| name.starts_with("com.apple.cs.");
+        match (self, node) {
+            (Self::Hfs(v), Node::Hfs(n)) => Ok(v.xattrs(n, job)?.iter().any(|x| signs(&x.name))),
+            (Self::Apfs(v), Node::Apfs(n)) => Ok(v.xattrs(n, job)?.iter().any(|x| signs(&x.name))),
+            (Self::Fat(_), Node::Fat(_)) => Ok(false),
+            _ => Err(foreign()),
+        }
+    }
 }

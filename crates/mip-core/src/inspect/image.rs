@@ -8,7 +8,7 @@ use mip_base::{
 
 use super::candidates::{Candidate, candidates, is_packed_image};
 use super::tree::{Selected, by_identifier, examine_one, select, several};
-use super::{Context, Examined, Place, examine_file, spool};
+use super::{Context, Examined, Place, Subject, examine_file, spool};
 use crate::app::has_extension;
 use crate::disk_image::{DiskImage, ImageFormat, ImageTree};
 use crate::inspection::{ImagePayload, ImagePurpose, InputFormat, InputInfo, Inspection, Warning};
@@ -24,8 +24,8 @@ pub(crate) struct Carrier {
     pub(crate) asks: Option<&'static str>,
     /// Several installers are in it, and one was chosen.
     pub(crate) chosen: bool,
-    /// Files of the app that have a resource fork.
-    pub(crate) forks: u64,
+    /// The files of the image, and the app among them, where an app is what is to be installed.
+    pub(crate) app: Option<(Arc<ImageTree>, Option<EntryPath>)>,
 }
 
 /// What is carried of an image.
@@ -56,7 +56,7 @@ impl Carrier {
             (false, true) => Some("a password"),
             (false, false) => None,
         };
-        Self { original, asks, chosen: false, forks: 0 }
+        Self { original, asks, chosen: false, app: None }
     }
 
     /// What is carried unless the caller says otherwise, and why.
@@ -170,9 +170,10 @@ pub(super) fn examine(
     if let Some((installs, path, why)) = found.purpose {
         facts.decided = Some(ImagePurpose { installs, path: escape(&path), why });
         carrier.chosen = found.chosen;
-        if installs == APP || installs == DRAG_AND_DROP {
-            let root = EntryPath::new(&path, job.limits()).ok();
-            carrier.forks = tree.resource_forks(root.as_ref());
+        if let Some(Subject::Tree { root, .. }) = &examined.subject
+            && (installs == APP || installs == DRAG_AND_DROP)
+        {
+            carrier.app = Some((tree.clone(), root.clone()));
         }
         if examined.subject.is_some() && examined.carrier.is_none() {
             let (carries, why) = carrier.choose();
