@@ -65,7 +65,7 @@ fn refused(volume: &Volume, patch: impl FnOnce(&mut Vec<u8>, &Layout)) -> Code {
 }
 
 #[test]
-fn c00_the_sample_is_fine() {
+fn the_sample_is_fine() {
     let lines = patched(&sample(), |_, _| {}).unwrap();
     assert_eq!(lines.len(), 1 + 46);
 }
