@@ -267,6 +267,27 @@ fn b18_a_damaged_key_block_is_a_wrong_password_to_everyone() {
 }
 
 #[test]
+fn b18_damage_to_one_key_of_version_1_is_not_a_wrong_password() {
+    let recipe = Encryption { key_bits: 128, ..Encryption::new("x") };
+    let broken = |changes: &[(usize, u32)]| {
+        let mut image = recipe.v1(&plain());
+        for (field, value) in changes {
+            let at = image.len() - 0x4FC + field;
+            put(&mut image, at, &value.to_be_bytes());
+        }
+        image
+    };
+    // The size of the key, a piece of the AES key, a piece of the HMAC key.
+    for change in [(0x64, 256), (0x88 + 12, 7), (0x1B4 + 12, 7)] {
+        assert_eq!(code(unlock(broken(&[change]), "x")), Code::DmgEncrypted, "{change:x?}");
+        assert_eq!(code(unlock(broken(&[change]), "y")), Code::Password, "{change:x?}");
+    }
+    // With both gone nobody can tell.
+    let both = broken(&[(0x88 + 12, 7), (0x1B4 + 12, 7)]);
+    assert_eq!(code(unlock(both, "x")), Code::Password);
+}
+
+#[test]
 fn a_cut_image_is_truncated_before_a_password_is_asked_for() {
     let image = Encryption::new("x").v2(&plain());
     let job = Job::default();

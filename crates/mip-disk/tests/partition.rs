@@ -244,9 +244,27 @@ fn b17_extended_partitions_that_loop_or_leave_the_disk_end() {
         put_mbr(&mut disk, at, &[(0x06, 1, 1), (0x05, at as u32, 1)]);
     }
     assert_eq!(refused(disk).code(), Code::LimitEntries);
+    // So is one whose tables have no partitions.
+    let mut disk = vec![0; 4000 * 512];
+    put_mbr(&mut disk, 0, &[(0x0F, 1, 3999)]);
+    for at in 1..3998 {
+        put_mbr(&mut disk, at, &[(0x05, at as u32, 1)]);
+    }
+    assert_eq!(refused(disk).code(), Code::LimitEntries);
     let mut disk = vec![0; 100 * 512];
     put_mbr(&mut disk, 0, &[(0xAF, 100, 1)]);
     assert_eq!(refused(disk).code(), Code::PartitionMap);
+}
+
+#[test]
+fn b17_no_two_partitions_have_one_number() {
+    let mut disk = vec![0; 200 * 512];
+    put_mbr(&mut disk, 0, &[(0x05, 100, 20), (0x0F, 150, 20)]);
+    put_mbr(&mut disk, 100, &[(0x06, 2, 1), (0x05, 10, 5)]);
+    put_mbr(&mut disk, 110, &[(0x06, 2, 1)]);
+    put_mbr(&mut disk, 150, &[(0xAF, 2, 1)]);
+    let numbers: Vec<u32> = map(disk).unwrap().partitions.iter().map(|p| p.index).collect();
+    assert_eq!(numbers, [5, 6, 7]);
 }
 
 #[test]

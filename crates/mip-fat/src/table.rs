@@ -1,5 +1,6 @@
 //! The file allocation table: chains of clusters.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mip_base::bytes::{le_u16, le_u32};
@@ -9,6 +10,8 @@ use crate::boot::{Boot, Kind, damaged};
 
 /// Bytes of the table that are read at once.
 const PAGE: u64 = 4096;
+/// Most bytes of the table that are kept: entries of 16 million clusters.
+const KEPT: u64 = 64 << 20;
 /// Steps between two looks at the job.
 const STEPS: u32 = 1 << 16;
 /// Most runs of neighbouring clusters in a file: 8 MiB of them.
@@ -20,37 +23,62 @@ pub(crate) enum Next {
     End,
 }
 
-/// Reads entries, with the page of the table that was read last.
+/// Reads entries. Keeps the pages of the table that it read: a chain may lead from page to page
+/// with each step, and a page of an encrypted or packed image costs far more than a step should.
 pub(crate) struct Table<'a> {
     boot: &'a Boot,
     source: &'a Source,
-    start: u64,
+    pages: HashMap<u64, Vec<u8>>,
+    /// The page that was used last, and its number.
     page: Vec<u8>,
+    number: Option<u64>,
 }
 
 impl<'a> Table<'a> {
     pub(crate) fn new(boot: &'a Boot, source: &'a Source) -> Self {
-        Self { boot, source, start: 0, page: Vec::new() }
+        Self { boot, source, pages: HashMap::new(), page: Vec::new(), number: None }
+    }
+
+    /// Makes page `number` the one in use.
+    fn turn_to(&mut self, number: u64) -> Result<()> {
+        let kept = self.pages.remove(&number);
+        let used = std::mem::take(&mut self.page);
+        if let Some(before) = self.number.take() {
+            self.pages.insert(before, used);
+        }
+        self.page = match kept {
+            Some(page) => page,
+            None => {
+                let bytes = len64(self.pages.len()).saturating_add(1).saturating_mul(PAGE);
+                if bytes > KEPT {
+                    let what = "pages of an allocation table";
+                    return Err(Error::limit(Code::LimitMemory, what, KEPT, bytes));
+                }
+                let start = number.saturating_mul(PAGE);
+                // A little more than the page: 12-bit entries cross pages.
+                let len = self.boot.fat_bytes.saturating_sub(start).min(PAGE.saturating_add(4));
+                let mut page = vec![0; usize::try_from(len).unwrap_or(0)];
+                let from = self.boot.fat.saturating_add(start);
+                read_full_at(self.source, from, &mut page, Code::Fat)?;
+                page
+            }
+        };
+        self.number = Some(number);
+        Ok(())
     }
 
     /// The entry of any number below the clusters + 2, as stored.
     pub(crate) fn entry(&mut self, cluster: u32) -> Result<u32> {
         let n = u64::from(cluster);
-        let (at, width) = match self.boot.kind {
-            Kind::Fat12 => (n.saturating_add(n / 2), 2),
-            Kind::Fat16 => (n.saturating_mul(2), 2),
-            Kind::Fat32 => (n.saturating_mul(4), 4),
+        let at = match self.boot.kind {
+            Kind::Fat12 => n.saturating_add(n / 2),
+            Kind::Fat16 => n.saturating_mul(2),
+            Kind::Fat32 => n.saturating_mul(4),
         };
-        let end = at.saturating_add(width);
-        if at < self.start || end > self.start.saturating_add(len64(self.page.len())) {
-            // From the entry's own page on, and a little more: 12-bit entries cross pages.
-            self.start = at.saturating_sub(at % PAGE);
-            let len = self.boot.fat_bytes.saturating_sub(self.start).min(PAGE.saturating_add(4));
-            self.page.resize(usize::try_from(len).unwrap_or(0), 0);
-            let from = self.boot.fat.saturating_add(self.start);
-            read_full_at(self.source, from, &mut self.page, Code::Fat)?;
+        if self.number != Some(at / PAGE) {
+            self.turn_to(at / PAGE)?;
         }
-        let i = usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        let i = usize::try_from(at % PAGE).unwrap_or(usize::MAX);
         let value = match self.boot.kind {
             Kind::Fat12 => le_u16(&self.page, i)
                 .map(|v| u32::from(if n.is_multiple_of(2) { v & 0xfff } else { v >> 4 })),
@@ -82,10 +110,9 @@ impl<'a> Table<'a> {
 }
 
 /// One chain, step by step, with the detection of a loop in constant memory (Brent).
-pub(crate) struct Chain<'a> {
-    table: Table<'a>,
-    boot: &'a Boot,
-    job: &'a Job,
+pub(crate) struct Chain<'t, 'a> {
+    table: &'t mut Table<'a>,
+    job: &'t Job,
     at: Option<u32>,
     steps: u32,
     /// The cluster at the last power of two of steps.
@@ -93,22 +120,16 @@ pub(crate) struct Chain<'a> {
     mark_steps: u32,
 }
 
-impl<'a> Chain<'a> {
+impl<'t, 'a> Chain<'t, 'a> {
     /// The chain that starts at `first`.
-    pub(crate) fn new(
-        boot: &'a Boot,
-        source: &'a Source,
-        first: u32,
-        job: &'a Job,
-    ) -> Result<Self> {
-        if !boot.has(first) {
+    pub(crate) fn new(table: &'t mut Table<'a>, first: u32, job: &'t Job) -> Result<Self> {
+        if !table.boot.has(first) {
             return Err(damaged(format!(
                 "data starts at cluster {first}, the volume has {} clusters",
-                boot.clusters
+                table.boot.clusters
             )));
         }
-        let table = Table::new(boot, source);
-        Ok(Self { table, boot, job, at: Some(first), steps: 0, mark: first, mark_steps: 1 })
+        Ok(Self { table, job, at: Some(first), steps: 0, mark: first, mark_steps: 1 })
     }
 
     /// The next cluster of the chain; `None` behind its end.
@@ -121,7 +142,7 @@ impl<'a> Chain<'a> {
         self.at = match self.table.next(at)? {
             Next::End => None,
             Next::Cluster(next) => {
-                if next == self.mark || self.steps > self.boot.clusters {
+                if next == self.mark || self.steps > self.table.boot.clusters {
                     return Err(damaged(format!("the chain of cluster {at} is a loop")));
                 }
                 if self.steps >= self.mark_steps {
@@ -145,20 +166,12 @@ pub(crate) struct Run {
 }
 
 /// The runs of the first `count` clusters of the chain at `first`.
-pub(crate) fn runs(
-    boot: &Boot,
-    source: &Source,
-    first: u32,
-    count: u32,
-    job: &Job,
-) -> Result<Vec<Run>> {
+pub(crate) fn runs(table: &mut Table<'_>, first: u32, count: u32, job: &Job) -> Result<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
-    let mut chain = Chain::new(boot, source, first, job)?;
+    let mut chain = Chain::new(table, first, job)?;
     let mut following = None;
     for index in 0..count {
-        let cluster = chain.step()?.ok_or_else(|| {
-            damaged(format!("the chain has {index} clusters, the size needs {count}"))
-        })?;
+        let cluster = chain.step()?.ok_or_else(|| too_short(index, count))?;
         if following != Some(cluster) {
             if runs.len() >= RUNS {
                 let n = len64(runs.len()).saturating_add(1);
@@ -169,6 +182,10 @@ pub(crate) fn runs(
         following = cluster.checked_add(1);
     }
     Ok(runs)
+}
+
+fn too_short(clusters: u32, needed: u32) -> Error {
+    damaged(format!("the chain has {clusters} clusters, the size needs {needed}"))
 }
 
 /// Clusters that belong to something already: one bit each.
@@ -193,20 +210,22 @@ impl Claims {
         }
     }
 
-    /// Takes the first `count` clusters of a chain, or all of it.
+    /// Takes the first `count` clusters of a chain, which must have as many, or all of it.
     pub(crate) fn take_chain(
         &mut self,
-        boot: &Boot,
-        source: &Source,
+        table: &mut Table<'_>,
         first: u32,
         count: Option<u32>,
         job: &Job,
     ) -> Result<()> {
-        let mut chain = Chain::new(boot, source, first, job)?;
+        let mut chain = Chain::new(table, first, job)?;
         let mut taken = 0_u32;
         while count.is_none_or(|c| taken < c) {
-            let Some(cluster) = chain.step()? else { break };
-            self.take(cluster)?;
+            match (chain.step()?, count) {
+                (Some(cluster), _) => self.take(cluster)?,
+                (None, Some(needed)) => return Err(too_short(taken, needed)),
+                (None, None) => break,
+            }
             taken = taken.saturating_add(1);
         }
         Ok(())

@@ -210,7 +210,8 @@ impl Volume {
         }
         let cluster = self.boot.cluster;
         let (mut bytes, mut pieces, mut len) = (Vec::new(), Vec::new(), 0_u64);
-        let mut chain = Chain::new(&self.boot, &self.source, node.cluster, job)?;
+        let mut table = Table::new(&self.boot, &self.source);
+        let mut chain = Chain::new(&mut table, node.cluster, job)?;
         while let Some(c) = chain.step()? {
             let start = len;
             len = len.saturating_add(cluster);
@@ -292,59 +293,39 @@ impl Volume {
     /// chain shorter than a file's size; [`Code::LimitEntries`]; [`Code::LimitDepth`]; what
     /// `visit` returns.
     pub fn walk(&self, job: &Job, visit: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
-        let mut claims = Claims::new(&self.boot, job)?;
-        let root = self.root();
-        let mut entries = 0_u64;
-        let mut stack = Vec::new();
-        self.enter(&root, "", 0, &mut claims, &mut stack, &mut entries, job)?;
-        while let Some((path, depth, node)) = stack.pop() {
+        let mut walk = Walk {
+            volume: self,
+            table: Table::new(&self.boot, &self.source),
+            claims: Claims::new(&self.boot, job)?,
+            waiting: Vec::new(),
+            entries: 0,
+            job,
+        };
+        walk.enter(&self.root(), 0)?;
+        // The folder that is being read, and where each of its parents ends.
+        let (mut folder, mut ends) = (String::new(), Vec::new());
+        while let Some((name, depth, node)) = walk.waiting.pop() {
             job.check()?;
-            let folder = (node.kind == EntryKind::Directory).then(|| node.clone());
-            if folder.is_none() && node.size > 0 {
-                let count = Some(self.clusters_of(node.size));
-                claims
-                    .take_chain(&self.boot, &self.source, node.cluster, count, job)
-                    .map_err(|e| e.within(&path))?;
-            }
-            visit(Found { path: path.clone(), node })?;
-            if let Some(folder) = folder {
-                let depth = deeper(depth, job)?;
-                self.enter(&folder, &path, depth, &mut claims, &mut stack, &mut entries, job)
-                    .map_err(|e| e.within(&path))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts what is in a folder on the stack of a walk, last name first.
-    #[expect(clippy::too_many_arguments, reason = "the state of one walk")]
-    fn enter(
-        &self,
-        folder: &Node,
-        path: &str,
-        depth: u64,
-        claims: &mut Claims,
-        stack: &mut Vec<(String, u64, Node)>,
-        entries: &mut u64,
-        job: &Job,
-    ) -> Result<()> {
-        if !(folder.is_root() && matches!(self.boot.root, Root::Range(..))) {
-            claims.take_chain(&self.boot, &self.source, folder.cluster, None, job)?;
-        }
-        let mut children = self.children(folder, job)?;
-        *entries = entries.saturating_add(mip_base::len64(children.len()));
-        let limit = job.limits().entries;
-        if *entries > limit {
-            return Err(Error::limit(Code::LimitEntries, "entries", limit, *entries));
-        }
-        children.sort_by(|a, b| b.0.cmp(&a.0));
-        for (name, node) in children {
-            let path = if path.is_empty() { name } else { format!("{path}/{name}") };
+            ends.truncate(depth);
+            folder.truncate(ends.last().copied().unwrap_or(0));
+            let path = if depth == 0 { name } else { format!("{folder}/{name}") };
             let (limit, len) = (job.limits().path_bytes, mip_base::len64(path.len()));
             if len > limit {
                 return Err(Error::limit(Code::Limit, "path-bytes", limit, len));
             }
-            stack.push((path, depth, node));
+            let inside = match node.kind {
+                EntryKind::Directory => Some(node.clone()),
+                _ => walk.claim_file(&node).map(|()| None).map_err(|e| e.within(&path))?,
+            };
+            if inside.is_some() {
+                folder.clone_from(&path);
+                ends.push(path.len());
+            }
+            visit(Found { path, node })?;
+            if let Some(node) = inside {
+                deeper(mip_base::len64(depth), job)?;
+                walk.enter(&node, depth.saturating_add(1)).map_err(|e| e.within(&folder))?;
+            }
         }
         Ok(())
     }
@@ -374,10 +355,49 @@ impl Volume {
                 node.size, self.boot.size
             )));
         }
-        let runs = runs(&self.boot, &self.source, node.cluster, count, job)?;
+        let mut table = Table::new(&self.boot, &self.source);
+        let runs = runs(&mut table, node.cluster, count, job)?;
         let file =
             File { boot: self.boot.clone(), source: self.source.clone(), runs, size: node.size };
         Ok(Arc::new(file))
+    }
+}
+
+/// A walk on its way.
+struct Walk<'v> {
+    volume: &'v Volume,
+    table: Table<'v>,
+    claims: Claims,
+    /// What was not visited yet, the next one last: its name, its depth and itself. Names, not
+    /// paths: all that is in a folder and in its parents waits at the same time.
+    waiting: Vec<(String, usize, Node)>,
+    entries: u64,
+    job: &'v Job,
+}
+
+impl Walk<'_> {
+    /// Puts what is in a folder on the stack, last name first.
+    fn enter(&mut self, folder: &Node, depth: usize) -> Result<()> {
+        if !(folder.is_root() && matches!(self.volume.boot.root, Root::Range(..))) {
+            self.claims.take_chain(&mut self.table, folder.cluster, None, self.job)?;
+        }
+        let mut children = self.volume.children(folder, self.job)?;
+        self.entries = self.entries.saturating_add(mip_base::len64(children.len()));
+        let limit = self.job.limits().entries;
+        if self.entries > limit {
+            return Err(Error::limit(Code::LimitEntries, "entries", limit, self.entries));
+        }
+        children.sort_by(|a, b| b.0.cmp(&a.0));
+        self.waiting.extend(children.into_iter().map(|(name, node)| (name, depth, node)));
+        Ok(())
+    }
+
+    fn claim_file(&mut self, file: &Node) -> Result<()> {
+        if file.size == 0 {
+            return Ok(());
+        }
+        let count = Some(self.volume.clusters_of(file.size));
+        self.claims.take_chain(&mut self.table, file.cluster, count, self.job)
     }
 }
 

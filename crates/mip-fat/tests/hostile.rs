@@ -8,6 +8,7 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mip_base::{CancelToken, Code, Error, Job, Limits, ReadAt as _, Result, SilentProgress};
@@ -244,6 +245,87 @@ fn fat_cross_links() {
     image.set(folder + 124, 0x0fff_ffff);
     image.bytes[44..48].copy_from_slice(&folder.to_le_bytes());
     refused(image, "many names of one file");
+}
+
+/// Counts the reads of a source.
+struct Counted(Vec<u8>, AtomicU64);
+
+impl mip_base::ReadAt for Counted {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read_at(offset, buf)
+    }
+}
+
+/// A page of the table costs far more than a step where the image is encrypted or packed.
+#[test]
+fn fat_a_chain_from_page_to_page_reads_each_page_once() {
+    let (first, count, pages) = (3_u32, 32_768_u32, 33);
+    let mut image = Fat::new(32, count + 8).build(vec![]);
+    let step = |n: u32| first + n % 32 * 1024 + n / 32;
+    for n in 1..count {
+        image.set(step(n - 1), step(n));
+    }
+    image.set(step(count - 1), 0x0fff_ffff);
+    let own = record(A, 0x20, first, count * 512);
+    image.bytes[image.root..image.root + 32].copy_from_slice(&own);
+    let source = Arc::new(Counted(image.bytes, AtomicU64::new(0)));
+    let job = Job::default();
+    let volume = Volume::open(source.clone(), &job).unwrap();
+    let reads = |what: &str, of: &mut dyn FnMut()| {
+        let before = source.1.load(Ordering::Relaxed);
+        of();
+        let reads = source.1.load(Ordering::Relaxed) - before;
+        // The folder and its own entries of the table come on top.
+        assert!(reads <= pages + 8, "{what}: {reads} reads");
+    };
+    let mut file = None;
+    reads("walk", &mut || {
+        let mut keep = |f: mip_fat::Found| {
+            file = Some(f.node);
+            Ok(())
+        };
+        volume.walk(&job, &mut keep).unwrap();
+    });
+    let file = file.unwrap();
+    reads("open", &mut || drop(volume.open_file(&file, &job).unwrap()));
+}
+
+#[test]
+fn fat_a_walk_refuses_a_chain_shorter_than_its_file() {
+    for mut image in images() {
+        let at = image.record(A) + 28;
+        image.bytes[at..at + 4].copy_from_slice(&2561_u32.to_le_bytes());
+        let volume = Volume::open(Arc::new(image.bytes), &Job::default()).unwrap();
+        let e = volume.walk(&Job::default(), &mut |_| Ok(())).unwrap_err();
+        assert_eq!(e.code(), Code::Fat);
+        assert_eq!(e.path().as_deref(), Some("A"));
+        assert!(e.message().contains("5 clusters, the size needs 6"), "{e}");
+    }
+}
+
+#[test]
+fn fat_a_walk_comes_back_from_where_it_was() {
+    let deep = |n: &str| Item::folder(n, vec![Item::folder("x", vec![Item::file("y", b"1")])]);
+    let image = Fat::new(16, 5000).build(vec![
+        Item::file("m", b""),
+        deep("bb"),
+        Item::folder("n", vec![deep("o"), Item::file("p", b""), deep("q"), Item::file("a", b"")]),
+        deep("a"),
+        Item::folder("z", vec![]),
+    ]);
+    let volume = Volume::open(Arc::new(image.bytes), &Job::default()).unwrap();
+    let mut paths = Vec::new();
+    let mut keep = |f: mip_fat::Found| {
+        paths.push(f.path);
+        Ok(())
+    };
+    volume.walk(&Job::default(), &mut keep).unwrap();
+    let want = "a a/x a/x/y bb bb/x bb/x/y m n n/a n/o n/o/x n/o/x/y n/p n/q n/q/x n/q/x/y z";
+    assert_eq!(paths.join(" "), want);
 }
 
 #[test]

@@ -9,7 +9,8 @@
 //! The wrapped keys end in padding and, in version 2, in a marker (`CKIE`): that is how a wrong
 //! password is told, before any data is looked at. The data itself carries no checksum: damage
 //! to it gives wrong bytes for the layers above to find, never a complaint about the password.
-//! Damage to the salt or to the wrapped keys cannot be told from a wrong password by anyone.
+//! Damage to the salt or to the wrapped keys cannot be told from a wrong password by anyone,
+//! unless it spares one of the two keys of version 1.
 //!
 //! Passwords are bytes. `hdiutil -stdinpass` hands on the bytes it reads, so a password with
 //! accents must be given in the same Unicode form, and nothing is normalized here.

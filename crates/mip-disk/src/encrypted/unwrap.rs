@@ -45,10 +45,28 @@ pub(super) fn keys(header: &Header, password: &[u8], job: &Job) -> Result<Unwrap
     match &header.keys {
         Keys::V1 { kdf, aes, hmac } => {
             let derived = derive(kdf, password, 24)?;
-            let aes = unwrap_v1(aes, &derived).filter(|key| key.len() == key_bytes);
-            let hmac = unwrap_v1(hmac, &derived).filter(|key| key.len() == HMAC_KEY);
-            let (Some(aes), Some(hmac)) = (aes, hmac) else { return Err(wrong()) };
-            Ok(Unwrapped { aes, hmac })
+            let (aes, hmac) = (unwrap_v1(aes, &derived), unwrap_v1(hmac, &derived));
+            // The wrap ends a wrong password surely enough: one key that opens says that the
+            // password is right. What is wrong then is the image.
+            match (aes, hmac) {
+                (None, None) => Err(wrong()),
+                (Some(aes), Some(hmac)) if aes.len() == key_bytes && hmac.len() == HMAC_KEY => {
+                    Ok(Unwrapped { aes, hmac })
+                }
+                (aes, hmac) => {
+                    let size = |key: Option<Zeroizing<Vec<u8>>>| match key {
+                        Some(key) => format!("{} bytes", key.len()),
+                        None => "damage".to_owned(),
+                    };
+                    let what = format!(
+                        "the image's AES key has {}, its HMAC key {}; they must have \
+                         {key_bytes} and {HMAC_KEY} bytes",
+                        size(aes),
+                        size(hmac)
+                    );
+                    Err(Error::new(Code::DmgEncrypted, what))
+                }
+            }
         }
         Keys::V2(blobs) => {
             for blob in blobs {

@@ -51,9 +51,10 @@ pub(super) fn read(disk: &Source, table: &[Entry], job: &Job) -> Result<Option<M
         return Ok(None);
     }
     let mut map = Map { scheme: Scheme::Mbr, partitions: Vec::new(), notes: Vec::new() };
+    let mut next = 5;
     for e in table {
         if matches!(e.kind, 0x05 | 0x0F | 0x85) {
-            logical(disk, e, &mut map, job)?;
+            next = logical(disk, e, next, &mut map, job)?;
         } else {
             let p = partition(e, 0)?;
             map.partitions.push(fit(p, disk.size(), &mut map.notes)?);
@@ -75,14 +76,22 @@ fn partition(e: &Entry, base: u64) -> Result<Partition> {
 }
 
 /// The logical partitions of an extended one: a chain of tables, each with one partition and a
-/// link to the next. The chain must go forward, so that it ends.
-fn logical(disk: &Source, extended: &Entry, map: &mut Map, job: &Job) -> Result<()> {
+/// link to the next. The chain must go forward, so that it ends. `index` is the number of the
+/// first one; returns that of the next, which a second extended partition goes on with.
+fn logical(
+    disk: &Source,
+    extended: &Entry,
+    mut index: u32,
+    map: &mut Map,
+    job: &Job,
+) -> Result<u32> {
     let base = u64::from(extended.first);
     let mut at = base;
-    let mut index = 5_u32;
+    let mut tables = 0_u64;
     loop {
         job.check()?;
-        check_count(u64::from(index), job)?;
+        tables = tables.saturating_add(1);
+        check_count(tables.max(u64::from(index)), job)?;
         let mut sector = [0_u8; 512];
         let offset = at.saturating_mul(SECTOR);
         read_full_at(disk, offset, &mut sector, Code::PartitionMap)?;
@@ -104,7 +113,7 @@ fn logical(disk: &Source, extended: &Entry, map: &mut Map, job: &Job) -> Result<
             }
         }
         match next {
-            None => return Ok(()),
+            None => return Ok(index),
             Some(n) if n > at => at = n,
             Some(_) => {
                 let what = "the tables of the extended partition lead backwards";
