@@ -280,8 +280,8 @@ pub(crate) struct ConvertArgs {
     /// Threads; default: one per core. Changes nothing in the output
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// gzip level for an .app payload, 0 to 9
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=9))]
+    /// gzip level for an app that is packed, 1 to 9; default: 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9))]
     pub(crate) compression_level: Option<u32>,
     #[command(flatten)]
     pub(crate) stdin: StdinArgs,

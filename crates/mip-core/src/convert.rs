@@ -156,7 +156,7 @@ impl Convert {
         self
     }
 
-    /// Deflate level 1 to 9 for folders that are packed; 6 by default.
+    /// Deflate level 1 to 9 for folders that are packed; 4 by default.
     #[must_use]
     pub fn compression_level(mut self, level: u32) -> Self {
         self.level = Some(level.clamp(1, 9));
@@ -402,11 +402,9 @@ impl Convert {
         let (mut input, total): (Box<dyn Read + Send>, Option<u64>) = match subject {
             Subject::File { data, .. } => (Box::new(data.reader()), Some(data.size())),
             Subject::Tree { tree, root, bundle, .. } => {
-                let options = TarballOptions {
-                    level: self.level.unwrap_or(6),
-                    threads: crate::verify::threads(self.threads),
-                    ..TarballOptions::default()
-                };
+                let mut options = TarballOptions::default();
+                options.level = self.level.unwrap_or(options.level);
+                options.threads = crate::verify::threads(self.threads);
                 let tarball = app_tarball(tree.clone(), root.clone(), bundle, &options, job)?;
                 (Box::new(tarball), None)
             }

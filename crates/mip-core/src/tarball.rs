@@ -19,6 +19,10 @@ use self::gzip::{Output, Sink};
 use self::header::Header;
 use crate::tree::{Tree, TreeEntry};
 
+/// Deflate level unless the caller says otherwise: 2 % larger than level 6 for half of its time, and
+/// 4 % smaller than `pigz -1` (docs/benchmarks.md).
+const DEFAULT_LEVEL: u32 = 4;
+
 /// 1980-01-01T00:00:00Z, the modification time of every member unless another is chosen.
 pub const DEFAULT_MTIME: u64 = 315_532_800;
 
@@ -36,7 +40,7 @@ pub struct TarballOptions {
 impl Default for TarballOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { mtime: DEFAULT_MTIME, level: 6, threads }
+        Self { mtime: DEFAULT_MTIME, level: DEFAULT_LEVEL, threads }
     }
 }
 
