@@ -112,7 +112,7 @@ pub const FORMATS: &[FormatInfo] = &[
     },
     FormatInfo {
         name: "disk image (.dmg)",
-        recognised_by: "`koly` 512 bytes before the end",
+        recognised_by: "`koly` 512 bytes before the end, or at byte 0",
         supported: true,
         notes: "UDIF with chunks in zlib, bzip2, LZFSE, LZMA, ADC or as they are; volumes in HFS+, HFSX, APFS and FAT; carried as it is, or the app or package in it",
     },
@@ -179,7 +179,7 @@ pub(crate) fn probe(source: &Source, job: &Job) -> Result<Format> {
         return Ok(Format::Xar);
     }
     // The trailer decides before what the first chunk happens to look like.
-    if tail.starts_with(b"koly") && size >= 512 {
+    if mip_udif::Udif::sniff(&head, &tail) {
         return Ok(Format::Udif);
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {

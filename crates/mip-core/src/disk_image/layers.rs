@@ -29,7 +29,7 @@ struct Disk {
 pub(super) fn open(source: Source, passwords: &[Password], job: &Job) -> Result<DiskImage> {
     let (source, encryption) = decrypted(source, passwords, job)?;
     let (head, tail) = ends(&source)?;
-    let disk = if tail.starts_with(b"koly") {
+    let disk = if Udif::sniff(&head, &tail) {
         let udif = Udif::open(source, job)?;
         let data: Source = Arc::new(udif.clone());
         Disk { format: ImageFormat::Udif, encryption, udif: Some(udif), data }
@@ -54,6 +54,7 @@ pub(super) fn open_bundle(
     if let Some(token) = bundle.token {
         let image = Encrypted::open_bundle(&token, data, job)?;
         encryption = Some(image.info().key_bits);
+        image.check(job)?;
         data = with_passwords(passwords, "the disk image", |p| image.unlock(p, job))?;
     }
     let disk = Disk { format: ImageFormat::SparseBundle, encryption, udif: None, data };
@@ -87,6 +88,8 @@ fn decrypted(
         }
         let image = Encrypted::open(source, job)?;
         encryption = Some(image.info().key_bits);
+        // No password helps against what this finds.
+        image.check(job)?;
         source = with_passwords(passwords, "the disk image", |p| image.unlock(p, job))?;
     }
     Ok((source, encryption))
@@ -116,8 +119,8 @@ fn with_passwords<T>(
 }
 
 /// What to do about a missing password, for the command line.
-const FLAGS: &str = "give it with --image-password-env, --image-password-file, \
-                     --image-password-fd or --image-password-prompt";
+const FLAGS: &str =
+    "give it with --image-password-file, --image-password-env or --image-password-fd";
 
 fn password_missing(what: &str) -> Error {
     Error::new(Code::PasswordMissing, format!("{what} is encrypted, and no password was given"))

@@ -127,7 +127,7 @@ fn golden_digest() {
     assert_eq!(hex, GOLDEN);
 }
 
-const GOLDEN: &str = "d0fb71574a81a03051ba99ca5e40594c0c8bd65b65c697ac3b5c1cf5b5c877a0";
+const GOLDEN: &str = "b34e02557d684d488deeff813ab0771c094c78dc29f45b58beee30c3cee663e1";
 
 #[test]
 fn members_are_normal_and_complete() {
