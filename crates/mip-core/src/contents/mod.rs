@@ -110,22 +110,36 @@ pub fn files(
     let opened = input.open(job)?;
     let all = [String::new()];
     let mut out = Contents::new();
+    let mut last = None;
     for path in if paths.is_empty() { &all } else { paths } {
-        list(&opened, path, options, job, visit, &mut out.notes).map_err(place)?;
+        list(&opened, path, &mut last, options, job, visit, &mut out.notes).map_err(place)?;
     }
     opened.unchanged().map_err(place)?;
     Ok(out)
 }
 
+/// The container that a path led to. Kept for the next path: to open it may mean to list
+/// a million entries, to unpack it, or to derive a key from a password.
+struct Kept {
+    /// The path up to it: empty, or ending in `//`.
+    prefix: String,
+    /// 1 for the outermost.
+    depth: u64,
+    container: Container,
+}
+
 fn list(
     opened: &Opened,
     path: &str,
+    kept: &mut Option<Kept>,
     options: &LookOptions,
     job: &Job,
     visit: &mut OnEntry<'_>,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    let (container, prefix, last) = walk_to(opened, path, options, job)?;
+    let before = kept.as_ref().map(|k| k.prefix.clone());
+    let (Kept { prefix, depth, container }, last) =
+        walk_to(opened, path, kept.take(), options, job)?;
     let within = |e: Error| e.within(prefix.trim_end_matches(CONTAINER_STEP));
     let mut found = last.is_empty();
     container
@@ -135,12 +149,15 @@ fn list(
             visit(e)
         })
         .map_err(within)?;
-    notes.extend(container.notes());
-    // A folder with nothing in it is there too.
-    if found || container.find(last, job).map_err(within)?.is_some() {
-        return Ok(());
+    if before.as_ref() != Some(&prefix) {
+        notes.extend(container.notes());
     }
-    Err(within(no_entry(last)))
+    // A folder with nothing in it is there too.
+    if !found && container.find(last, job).map_err(within)?.is_none() {
+        return Err(within(no_entry(last)));
+    }
+    *kept = Some(Kept { prefix, depth, container });
+    Ok(())
 }
 
 /// Writes the bytes of the file at `path` inside `input` to `to`.
@@ -159,7 +176,8 @@ pub fn cat(
 ) -> Result<ContentEntry> {
     let place = |e: Error| in_input(e, input);
     let opened = input.open(job)?;
-    let (container, prefix, last) = walk_to(&opened, path, options, job).map_err(place)?;
+    let (Kept { prefix, container, .. }, last) =
+        walk_to(&opened, path, None, options, job).map_err(place)?;
     let within = |e: Error| place(e.within(prefix.trim_end_matches(CONTAINER_STEP)));
     let mut entry =
         container.with_file(last, job, &mut |data| copy(data, to, job)).map_err(within)?;
@@ -168,20 +186,28 @@ pub fn cat(
     Ok(entry)
 }
 
-/// Opens the container that the last step of `path` is in. Returns it with the path up to it
-/// (empty, or ending in `//`) and the last step.
+/// Opens the container that the last step of `path` is in, from `kept` where that lies on the
+/// way. Returns it with the last step.
 fn walk_to<'p>(
     opened: &Opened,
     path: &'p str,
+    kept: Option<Kept>,
     options: &LookOptions,
     job: &Job,
-) -> Result<(Container, &'p str, &'p str)> {
-    let mut container = match opened {
-        Opened::Folder(folder) => Container::folder(folder, options, job)?,
-        Opened::File { source, .. } => Container::input(source, options, job)?,
+) -> Result<(Kept, &'p str)> {
+    let Kept { prefix, mut depth, mut container } = match kept {
+        Some(kept) if path.starts_with(&kept.prefix) => kept,
+        _ => Kept {
+            prefix: String::new(),
+            depth: 1,
+            container: match opened {
+                Opened::Folder(folder) => Container::folder(folder, options, job)?,
+                Opened::File { source, .. } => Container::input(source, options, job)?,
+            },
+        },
     };
-    let (mut done, mut rest) = (0_usize, path);
-    let mut depth = 1_u64;
+    let mut done = prefix.len();
+    let mut rest = path.get(done..).unwrap_or_default();
     while let Some((step, behind)) = rest.split_once(CONTAINER_STEP) {
         job.check()?;
         let before = path.get(..done).unwrap_or_default().trim_end_matches(CONTAINER_STEP);
@@ -195,7 +221,8 @@ fn walk_to<'p>(
         done = done.saturating_add(step.len()).saturating_add(CONTAINER_STEP.len());
         rest = behind;
     }
-    Ok((container, path.get(..done).unwrap_or_default(), rest.trim_end_matches('/')))
+    let prefix = path.get(..done).unwrap_or_default().to_owned();
+    Ok((Kept { prefix, depth, container }, rest.trim_end_matches('/')))
 }
 
 pub(crate) fn no_entry(path: &str) -> Error {
