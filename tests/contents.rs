@@ -112,6 +112,37 @@ fn a_payload_is_a_container_of_its_own() {
     }
 }
 
+/// A container is kept from one path to the next: that must not show.
+#[test]
+fn several_paths_give_what_each_gives_alone() {
+    let package = fixture("pkg/distribution/Sample.pkg");
+    let all = listed(&package, &[]);
+    let payload = all.keys().find(|p| p.ends_with("/Payload")).expect("a payload").clone();
+    let inside = format!("{payload}//");
+    let below = listed(&package, &[&inside]);
+    let file = below.keys().next_back().expect("a file").as_str();
+    let paths = ["Distribution", &payload, &inside, file, &inside, "Distribution", file];
+    let text = ok(mip().args(["files", "--json"]).arg(&package).args(paths));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let alone = paths.iter().flat_map(|path| {
+        let text = ok(mip().args(["files", "--json"]).arg(&package).arg(path));
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["entries"].as_array().unwrap().clone()
+    });
+    assert_eq!(json["entries"].as_array().unwrap(), &alone.collect::<Vec<_>>());
+    let wrong = refused(mip().arg("files").arg(&package).args([&inside, "no//such"]));
+    assert_eq!(wrong.1, "E_NO_ENTRY");
+    // The limit on nesting counts from the input, not from where the last path led.
+    let deep = format!("{inside}{}", "x//".repeat(6));
+    assert!(
+        ["E_NO_ENTRY", "E_LIMIT_NESTING"].contains(
+            &refused(mip().arg("files").arg(&package).args([inside.as_str(), deep.as_str()]))
+                .1
+                .as_str()
+        )
+    );
+}
+
 #[test]
 fn paths_go_through_any_number_of_containers() {
     let dir = tempfile::tempdir().unwrap();
@@ -206,4 +237,118 @@ fn names_cannot_disturb_a_terminal() {
     let text = ok(mip().arg("files").arg(dir.path().join("in")));
     assert_eq!(text.lines().count(), 1);
     assert!(text.contains("\\u{1b}[31mb\\u{a}c"), "{text}");
+}
+
+#[test]
+fn places_in_folders_that_a_mac_shows_as_files_can_be_pasted() {
+    let bundle = fixture("dmg/sparse-bundle/Small.sparsebundle");
+    let app = fixture("app/folder/Sample.app");
+    for file in [&bundle, &app] {
+        let text = ok(mip().args(["inspect", "--json"]).arg(file));
+        let inspected: Value = serde_json::from_str(&text).unwrap();
+        let place = inspected["identity"]["bundle_id"]["source"]["place"].as_str().unwrap();
+        let (name, inside) = place.split_once("//").unwrap();
+        assert_eq!(name, file.file_name().unwrap().to_str().unwrap());
+        let here = file.parent().unwrap();
+        let pasted = run(mip().arg("cat").arg(place).current_dir(here));
+        assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
+        assert_eq!(pasted.stdout, cat(file, inside), "{place}");
+        let listed_there = ok(mip().arg("files").arg(place).current_dir(here));
+        assert_eq!(listed_there, ok(mip().arg("files").arg(file).arg(inside)), "{place}");
+    }
+    // A folder by another name is only a folder, however many slashes stand behind it.
+    let above = format!("{}//Sample.app", app.parent().unwrap().display());
+    assert_eq!(listed(Path::new(&above), &[]), listed(&app, &[]));
+    let missing = format!("{}//Nothing.dmg", app.parent().unwrap().display());
+    assert_eq!(refused(mip().arg("files").arg(missing)), (6, "E_INPUT_IO".to_owned()));
+}
+
+#[test]
+fn the_password_of_an_image_comes_from_where_the_options_say() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let secret = fixture("dmg/encrypted/Secret.dmg");
+    let plain = cat(&fixture("dmg/drag-and-drop/Sample.dmg"), "Sample.app/Contents/Info.plist");
+    let cat = |extra: &[&str]| {
+        let mut c = mip();
+        c.arg("cat").arg(&secret).arg("Sample.app/Contents/Info.plist").args(extra);
+        c.env("GOOD", "test").env("BAD", "wrong");
+        c
+    };
+    assert_eq!(run(&mut cat(&["--image-password-env", "GOOD"])).stdout, plain);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "test\n").unwrap();
+    let named = file.to_str().unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let err = run(&mut cat(&["--image-password-file", named])).stderr;
+    assert!(String::from_utf8_lossy(&err).contains("--allow-readable-image-password-file"));
+    let all = ["--image-password-file", named, "--allow-readable-image-password-file"];
+    assert_eq!(run(&mut cat(&all)).stdout, plain);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(run(&mut cat(&["--image-password-file", named])).stdout, plain);
+    let wrong = refused(&mut cat(&["--image-password-env", "BAD"]));
+    assert_eq!(wrong, (8, "E_PASSWORD".to_owned()));
+    let missing = (8, "E_PASSWORD_MISSING".to_owned());
+    assert_eq!(refused(&mut cat(&["--image-password-env", "NEITHER"])), missing);
+    // Nobody to ask: at once, with the file named once and the ways to give it.
+    let err = run(&mut cat(&[])).stderr;
+    let err = String::from_utf8_lossy(&err);
+    assert!(err.starts_with("error[E_PASSWORD_MISSING]: a password is needed"), "{err}");
+    assert_eq!(err.matches("Secret.dmg").count(), 1, "{err}");
+    assert!(err.contains("--image-password-file"), "{err}");
+}
+
+/// Runs `mip` on a terminal, typing each line of its second argument at a prompt.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys, termios, time
+typed, args = sys.argv[1].split("|"), sys.argv[2:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(args[0], args)
+out = b""
+while True:
+    try:
+        data = os.read(fd, 65536)
+    except OSError:
+        break
+    if not data:
+        break
+    out += data
+    if data.rstrip().endswith(b":") and b"Password for" in data:
+        # The prompt comes before the terminal stops to show what is typed.
+        while termios.tcgetattr(fd)[3] & termios.ECHO:
+            time.sleep(0.01)
+        line = typed.pop(0)
+        os.write(fd, b"\x04" if line == "^D" else line.encode() + b"\n")
+sys.stdout.buffer.write(out)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn the_password_of_an_image_is_asked_for_on_a_terminal() {
+    if !has("python3") {
+        return;
+    }
+    let secret = fixture("dmg/encrypted/Secret.dmg");
+    let typing = |typed: &str| {
+        let mut c = Command::new("python3");
+        c.args(["-c", ON_A_TERMINAL, typed, env!("CARGO_BIN_EXE_mip"), "files", "--quiet"]);
+        let out = run(c.arg(&secret).arg("Sample.app/Contents/Info.plist"));
+        (out.status.code().unwrap(), String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let (status, text) = typing("wrong|test");
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("That is not the password."), "{text}");
+    assert!(text.contains("Sample.app/Contents/Info.plist"), "{text}");
+    assert!(!text.contains("wrong"), "the password is shown: {text}");
+    let (status, text) = typing("a|b|c|test");
+    assert_eq!(status, 8, "three attempts, not four: {text}");
+    assert!(text.contains("E_PASSWORD]"), "{text}");
+    let (status, text) = typing("^D");
+    assert_eq!(status, 8, "{text}");
+    assert!(
+        text.contains("E_PASSWORD_MISSING]: a password is needed, and none was typed"),
+        "{text}"
+    );
+    assert!(text.contains("--image-password-file"), "{text}");
 }
