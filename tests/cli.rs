@@ -150,6 +150,14 @@ fn help_of_every_command_names_its_flags_and_shows_examples() {
         let short = mip(&args).exits(0).text();
         assert!(!short.contains("Examples:"), "{words:?}");
     }
+    // What is not about encrypted images does not stand under that heading.
+    let help = mip(&["convert", "--help"]).exits(0).text();
+    let (_, encrypted) = help.split_once("Encrypted disk images:").unwrap();
+    let (encrypted, _) = encrypted.split_once("\n\nSigning:").unwrap();
+    assert!(
+        encrypted.contains("--image-password-fd") && !encrypted.contains("--payload"),
+        "{help}"
+    );
     let help = mip(&["--help"]).exits(0).text();
     for limit in ["toc-bytes", "expanded-bytes", "payload-scan"] {
         assert!(help.contains(limit), "{limit}");

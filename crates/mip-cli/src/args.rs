@@ -241,9 +241,13 @@ Examples:
       --set-version 2.1 --unsigned
   mip convert - --stdin-name Tool.pkg -o - --unsigned <Tool.pkg >Tool.mip
 
-The key's password is never taken from the command line. It stays in the environment of
-this process and its children when --key-password-env is used: a file or a descriptor
-keeps it more private. Without a source it is asked for on a terminal.")]
+Of a disk image, auto carries the image where macOS mounts it without asking anyone; else the
+app or the package in it. `carried` in what is printed says which, and why.
+
+Passwords, of the key and of an image, are never taken from the command line. One stays in the
+environment of this process and its children when --key-password-env or --image-password-env
+is used: a file or a descriptor keeps it more private. Without a source it is asked for on a
+terminal. One image password is tried on every input.")]
 pub(crate) struct ConvertArgs {
     /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
     #[arg(value_name = "FILE", required = true)]

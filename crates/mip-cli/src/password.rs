@@ -179,19 +179,17 @@ fn strip_newline(bytes: &mut Vec<u8>) {
 /// # Errors
 /// [`Code::PasswordMissing`] at once where nobody can be asked; [`Code::Cancelled`] on Ctrl-C.
 fn ask(what: &Path, hint: &str) -> Result<Password> {
-    let nobody = || {
-        let shown = escape(&what.to_string_lossy());
-        Error::new(
-            Code::PasswordMissing,
-            format!("{shown} needs a password, and there is no terminal to ask on"),
-        )
-        .hint(hint)
+    let shown = what.to_string_lossy();
+    let missing = |why: &str| {
+        Error::new(Code::PasswordMissing, format!("a password is needed, and {why}"))
+            .within(&shown)
+            .hint(hint)
     };
     if !std::io::stderr().is_terminal() {
-        return Err(nobody());
+        return Err(missing("there is no terminal to ask on"));
     }
     signals::terminal::remember();
-    let prompt = format!("Password for {}: ", escape(&what.to_string_lossy()));
+    let prompt = format!("Password for {}: ", escape(&shown));
     let typed = signals::interruptible(|| rpassword::prompt_password(prompt));
     signals::terminal::restore();
     match typed {
@@ -199,7 +197,12 @@ fn ask(what: &Path, hint: &str) -> Result<Password> {
         Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {
             Err(Error::new(Code::Cancelled, "cancelled"))
         }
-        Err(_) => Err(nobody()),
+        // Ctrl-D.
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            crate::output::to_stderr("");
+            Err(missing("none was typed"))
+        }
+        Err(_) => Err(missing("there is no terminal to ask on")),
     }
 }
 

@@ -32,20 +32,32 @@ fn shown(path: &Path, stdin_name: &str) -> String {
     }
 }
 
-/// Splits `Tool.zip//Tool.pkg//Distribution` into the file and the path inside it, where no file
-/// has the whole name. (To the system, `//` in a path is the same as `/`.)
+/// Splits `Tool.zip//Tool.pkg//Distribution` into the file and the path inside it: at the first
+/// step out of a file, else at the last one out of a folder that is one thing to macOS. (To the
+/// system, `//` in a path is the same as `/`, and people leave one behind a folder.)
 fn steps(file: &Path) -> (PathBuf, Option<String>) {
     let whole = || (file.to_owned(), None);
     let Some(text) = file.to_str() else { return whole() };
-    if file.exists() || crate::args::is_dash(file) {
+    if crate::args::is_dash(file) {
         return whole();
     }
-    let split = text.match_indices(CONTAINER_STEP).find_map(|(at, step)| {
-        let before = Path::new(text.get(..at)?);
-        let behind = text.get(at.checked_add(step.len())?..)?;
-        before.is_file().then(|| (before.to_owned(), Some(behind.to_owned())))
-    });
-    split.unwrap_or_else(whole)
+    let split = |(at, step): (usize, &str)| {
+        let before = PathBuf::from(text.get(..at)?);
+        Some((before, Some(text.get(at.checked_add(step.len())?..)?.to_owned())))
+    };
+    let mut files = text.match_indices(CONTAINER_STEP).filter_map(split);
+    let mut bundles = text.rmatch_indices(CONTAINER_STEP).filter_map(split);
+    files
+        .find(|(before, _)| before.is_file())
+        .or_else(|| bundles.find(|(before, _)| is_bundle(before)))
+        .unwrap_or_else(whole)
+}
+
+/// Whether `path` is a folder that a Mac shows as one file, by its name.
+fn is_bundle(path: &Path) -> bool {
+    let known = ["app", "pkg", "mpkg", "sparsebundle"];
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    known.iter().any(|k| extension.eq_ignore_ascii_case(k)) && path.is_dir()
 }
 
 /// One line about a signer.

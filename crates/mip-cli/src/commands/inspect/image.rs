@@ -48,7 +48,7 @@ fn volume(v: &VolumeInfo) -> String {
     }
     out.extend(v.role.clone());
     if let Some(files) = v.files {
-        out.push(format!("{files} files"));
+        out.push(format!("{files} file{}", if files == 1 { "" } else { "s" }));
     }
     if let Some(n) = v.file_bytes {
         out.push(bytes(n));
