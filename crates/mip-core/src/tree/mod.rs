@@ -10,6 +10,7 @@ mod zip;
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use mip_base::{
     Code, EntryKind, EntryPath, Error, Job, Result, Section, Source, read_some, read_up_to,
@@ -133,6 +134,9 @@ pub fn open_directory(path: &Path, job: &Job) -> Result<Box<dyn Tree>> {
     Ok(Box::new(DirectoryTree::open(path, job)?))
 }
 
+/// Files up to this size are unpacked into memory: a band of a sparse bundle has 8 MiB.
+const IN_MEMORY: u64 = 8 << 20;
+
 /// The bytes of a file in a tree, where they can be read at positions.
 pub(crate) fn positioned(tree: &dyn Tree, index: usize, job: &Job) -> Result<Section> {
     if let Some(section) = tree.section(index)? {
@@ -141,6 +145,15 @@ pub(crate) fn positioned(tree: &dyn Tree, index: usize, job: &Job) -> Result<Sec
     let Some(entry) = tree.entries().get(index) else {
         return Err(Error::new(Code::Internal, "no such entry"));
     };
+    if entry.kind != EntryKind::File {
+        let why = "is not a file";
+        return Err(Error::new(Code::Unsupported, why).within(entry.path.as_str()));
+    }
+    // By itself: a walk passes everything beside it, and the bands of a sparse bundle, which may
+    // be many and small, are asked for one after the other.
+    if entry.size <= IN_MEMORY {
+        return Ok(Section::whole(Arc::new(tree.read(index, IN_MEMORY, job)?)));
+    }
     let (wanted, size) = (entry.path.clone(), entry.size);
     let mut copy = None;
     let parent = entry.path.parent();

@@ -668,3 +668,28 @@ fn zeros_after_a_zip_are_filling_and_nothing_else_is() {
     assert_eq!(with(&[0; 10_240]).unwrap().entries().len(), 1);
     assert_eq!(with(b"\0\0x").unwrap_err().code(), Code::Zip);
 }
+
+#[test]
+fn b16_bands_in_an_archive_are_unpacked_one_by_one() {
+    // As a sparse bundle asks for its bands. Passing all others for each of them would decode
+    // two thousand times 3 MB.
+    let mut files = sample();
+    for i in 0..2000 {
+        files = files.file(&format!("b.sparsebundle/bands/{i:x}"), 0o644, vec![7; 1024]);
+    }
+    let limits = Limits { expanded_bytes: 256 << 20, ..Limits::default() };
+    let job = Job::new(limits, Default::default(), Arc::new(mip_base::SilentProgress));
+    for (container, bytes) in
+        [(Container::Zip, files.zip()), (Container::Tar(Compression::Gzip), files.tar_gz())]
+    {
+        let tree = open_archive(Arc::new(bytes), container, &job).unwrap();
+        for i in 0..2000 {
+            let index = tree.find(&format!("b.sparsebundle/bands/{i:x}")).unwrap();
+            let band = positioned(tree.as_ref(), index, &job).unwrap();
+            assert_eq!(band.size(), 1024);
+        }
+        let folder = tree.entries().iter().position(|e| e.kind != EntryKind::File).unwrap();
+        let e = positioned(tree.as_ref(), folder, &job).unwrap_err();
+        assert_eq!(e.code(), Code::Unsupported);
+    }
+}
