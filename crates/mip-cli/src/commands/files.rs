@@ -34,11 +34,12 @@ pub(crate) fn run(args: &FilesArgs, context: &Context) -> Result<Reply> {
         options.image_password = password.cloned();
         options
     };
+    let mut printed = 0;
     let mut work = |password: Option<&Password>| {
         if context.json {
             collect(&input, &paths, &look(password), &job)
         } else {
-            print(&input, &paths, &look(password), &job)
+            print(&input, &paths, &look(password), &mut printed, &job)
         }
     };
     let contents = Source::image(&args.password).with(&file, &mut work).map_err(place)?;
@@ -58,10 +59,23 @@ fn collect(input: &Input, paths: &[String], options: &LookOptions, job: &Job) ->
     Ok(contents)
 }
 
-/// Prints the lines as they come: a payload of a million files is not kept.
-fn print(input: &Input, paths: &[String], options: &LookOptions, job: &Job) -> Result<Contents> {
+/// Prints the lines as they come: a payload of a million files is not kept. `printed` entries
+/// were printed already, before a password was asked for.
+fn print(
+    input: &Input,
+    paths: &[String],
+    options: &LookOptions,
+    printed: &mut u64,
+    job: &Job,
+) -> Result<Contents> {
     let mut lines = String::new();
+    let mut seen = 0_u64;
     let contents = mip_core::files(input, paths, options, job, &mut |e| {
+        seen = seen.saturating_add(1);
+        if seen <= *printed {
+            return Ok(());
+        }
+        *printed = seen;
         lines.push_str(&line(&e, options.sha256));
         if lines.len() >= BATCH {
             output::print(lines.as_bytes())?;
