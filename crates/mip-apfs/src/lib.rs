@@ -24,7 +24,7 @@
 //! // One file: a descent of the tree per component. Names compare as on the volume.
 //! let node = volume.lookup("DOCS/Read Me.txt", &job)?.expect("is there");
 //! let mut text = [0; 5];
-//! assert_eq!(volume.open(&node, &job)?.read_at(0, &mut text)?, 5);
+//! assert_eq!(volume.open_file(&node, &job)?.read_at(0, &mut text)?, 5);
 //! assert_eq!(&text, b"Hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -123,7 +123,7 @@ pub struct Node {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Bytes of a file as [`Volume::open`] gives them (decoded), of a link's target, else 0.
+    /// Bytes of a file as [`Volume::open_file`] gives them (decoded), of a link's target, else 0.
     pub size: u64,
     /// Time of last change, in seconds since 1970.
     pub mtime: i64,

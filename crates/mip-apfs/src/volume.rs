@@ -319,7 +319,7 @@ impl Volume {
     /// [`Code::Unsupported`] for what is not a file, for a file whose data is in the cloud
     /// ("dataless"), and for kinds of compression that are not known; [`Code::ApfsExtent`];
     /// [`Code::Decmpfs`]; otherwise as [`lookup`](Self::lookup).
-    pub fn open(&self, file: &Node, job: &Job) -> Result<Source> {
+    pub fn open_file(&self, file: &Node, job: &Job) -> Result<Source> {
         if file.kind != EntryKind::File {
             return Err(Error::new(Code::Unsupported, "only files have data"));
         }

@@ -71,7 +71,7 @@ fn listing(volume: &Volume, job: &Job) -> Listing {
                 EntryKind::Directory => ("dir", String::new()),
                 EntryKind::Symlink => ("symlink", volume.read_link(&f.node, job)?),
                 EntryKind::File => {
-                    let (size, sha256) = digest(volume.open(&f.node, job)?);
+                    let (size, sha256) = digest(volume.open_file(&f.node, job)?);
                     assert_eq!(size, f.node.size, "{}", f.path);
                     ("file", sha256)
                 }

@@ -204,7 +204,7 @@ fn build(made: &Made) -> Vec<u8> {
 fn read(image: &[u8], password: &[u8], job: &Job) -> Result<Vec<u8>> {
     let volume = open(image)?.unlock(0, password, job)?;
     let node = volume.lookup("file", job)?.unwrap();
-    crate::common::bytes(&volume.open(&node, job)?)
+    crate::common::bytes(&volume.open_file(&node, job)?)
 }
 
 fn code(made: &Made) -> Code {
@@ -227,7 +227,7 @@ fn encrypted_reads_of_any_size_and_place_are_the_same() {
     let (job, want) = (Job::default(), data());
     let volume = open(&image).unwrap().unlock(0, PASSWORD, &job).unwrap();
     let node = volume.lookup("file", &job).unwrap().unwrap();
-    let source = volume.open(&node, &job).unwrap();
+    let source = volume.open_file(&node, &job).unwrap();
     for step in [1, 13, 511, 513, 4097, 40_000] {
         let mut buf = vec![0; step];
         let mut at = 0;

@@ -406,7 +406,7 @@ fn d11_dataless_files_are_listed_and_not_opened() {
     let (image, _) = Container::new().volume(v).build();
     let (job, volume) = (Job::default(), mount(&image).unwrap());
     let node = &walk(&volume).unwrap()[0].node;
-    let e = volume.open(node, &job).err().unwrap();
+    let e = volume.open_file(node, &job).err().unwrap();
     assert_eq!(e.code(), Code::Unsupported);
     assert!(e.message().contains("dataless"));
 }
@@ -428,7 +428,7 @@ fn d11_a_sparse_file_of_8_eib_costs_nothing() {
     let (job, volume) = (Job::default(), mount(&image).unwrap());
     let node = walk(&volume).unwrap()[0].node.clone();
     assert_eq!(node.size, size);
-    let source = volume.open(&node, &job).unwrap();
+    let source = volume.open_file(&node, &job).unwrap();
     let mut buf = [1; 100];
     assert_eq!(source.read_at(size - 50, &mut buf).unwrap(), 50);
     assert_eq!(buf[..50], [0; 50]);
@@ -436,7 +436,7 @@ fn d11_a_sparse_file_of_8_eib_costs_nothing() {
     assert_eq!(&buf[..4], b"data");
     // What is copied out counts.
     let job = strict(|l| l.expanded_bytes = 1000);
-    let source = volume.open(&node, &job).unwrap();
+    let source = volume.open_file(&node, &job).unwrap();
     let e = source.read_at(1 << 40, &mut [0; 2000]).unwrap_err();
     let e = mip_base::Error::from_io(Code::InputIo, "reading", e);
     assert_eq!(e.code(), Code::LimitExpanded);
@@ -491,6 +491,6 @@ fn a_window_of_zeros_is_not_invented() {
     let (image, _) = Container::new().volume(v).build();
     let (job, volume) = (Job::default(), mount(&image).unwrap());
     let node = volume.lookup("f", &job).unwrap().unwrap();
-    let data = bytes(&volume.open(&node, &job).unwrap()).unwrap();
+    let data = bytes(&volume.open_file(&node, &job).unwrap()).unwrap();
     assert_eq!((data[0], data[1], data[4 * 4096]), (b'a', 0, b'b'));
 }

@@ -84,7 +84,11 @@ fn check(volume: &Volume, container: Container) {
         match node.kind {
             EntryKind::File => {
                 assert_eq!(node.size, c.bytes.len() as u64, "{}", c.path);
-                assert!(bytes(&read.open(node, &job).unwrap()).unwrap() == c.bytes, "{}", c.path);
+                assert!(
+                    bytes(&read.open_file(node, &job).unwrap()).unwrap() == c.bytes,
+                    "{}",
+                    c.path
+                );
             }
             EntryKind::Symlink => {
                 assert_eq!(Some(read.read_link(node, &job).unwrap()), c.link);
@@ -137,7 +141,7 @@ fn a_file_of_more_extents_than_are_kept_at_a_time() {
     let (image, _) = Container::new().volume(v).build();
     let (job, volume) = (Job::default(), mount(&image).unwrap());
     let node = volume.lookup("many", &job).unwrap().unwrap();
-    let source = volume.open(&node, &job).unwrap();
+    let source = volume.open_file(&node, &job).unwrap();
     assert!(bytes(&source).unwrap() == data);
     // Back and forth across the windows.
     for at in [2999 * 4096, 0, 1024 * 4096 - 1, 2048 * 4096, 1023 * 4096, 5] {
@@ -261,7 +265,7 @@ fn reads_of_any_size_give_the_same_bytes() {
     let (job, volume) = (Job::default(), mount(&image).unwrap());
     for c in want {
         let node = volume.lookup(&c.path, &job).unwrap().unwrap();
-        let source = volume.open(&node, &job).unwrap();
+        let source = volume.open_file(&node, &job).unwrap();
         for step in [1, 7, 511, 4097, 65_537] {
             let mut at = 0;
             let mut buf = vec![0; step];
@@ -336,7 +340,7 @@ fn many_threads_read_one_volume() {
                 let job = Job::default();
                 for c in want.iter().filter(|c| c.mode & 0o170_000 == 0o100_000) {
                     let node = volume.lookup(&c.path, &job).unwrap().unwrap();
-                    assert!(bytes(&volume.open(&node, &job).unwrap()).unwrap() == c.bytes);
+                    assert!(bytes(&volume.open_file(&node, &job).unwrap()).unwrap() == c.bytes);
                 }
             });
         }

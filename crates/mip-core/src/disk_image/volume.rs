@@ -156,7 +156,7 @@ impl FileSystem {
     pub(super) fn open_file(&self, node: &Node, job: &Job) -> Result<Source> {
         match (self, node) {
             (Self::Hfs(v), Node::Hfs(n)) => v.open_file(n, job),
-            (Self::Apfs(v), Node::Apfs(n)) => v.open(n, job),
+            (Self::Apfs(v), Node::Apfs(n)) => v.open_file(n, job),
             (Self::Fat(v), Node::Fat(n)) => v.open_file(n, job),
             _ => Err(foreign()),
         }
