@@ -77,8 +77,7 @@ pub use mish::Table;
 pub use resources::{Resource, Resources};
 pub use verify::Verified;
 
-use ahead::{Pool, Streams, Touch};
-use cache::Cache;
+use ahead::{Pool, Touch};
 use mish::Bounds;
 use reader::Disk;
 use runs::{Kind, Run, Runs, SECTOR};
@@ -138,14 +137,7 @@ impl Udif {
         }
         let (tables, runs) = read_tables(&tables, &trailer, &resources, &mut notes, job)?;
         let size = disk_size(&tables, &runs, &trailer, &mut notes)?;
-        let cache = Cache::new(job.limits().image_cache);
-        let disk = Disk {
-            source,
-            runs: Runs::new(runs),
-            cache,
-            streams: Streams::new(),
-            job: job.clone(),
-        };
+        let disk = Disk::new(source, Runs::new(runs), job);
         let inner = Inner {
             trailer,
             tables,

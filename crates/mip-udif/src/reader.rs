@@ -1,11 +1,16 @@
 //! The decoded disk: which run a position is in, and its bytes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use mip_base::{Code, Error, Job, Kind as ErrorKind, Result, Source, len64, read_full_at};
 use mip_codec::block::{self, Codec};
 
 use crate::ahead::Streams;
 use crate::cache::Cache;
 use crate::runs::{Kind, Place, Run, Runs};
+
+/// How often all chunks together may be decoded: `Limits::ratio` is for one time through.
+const TIMES: u64 = 4;
 
 /// What reading needs, shared with the read-ahead threads.
 pub(crate) struct Disk {
@@ -14,9 +19,35 @@ pub(crate) struct Disk {
     pub(crate) cache: Cache,
     pub(crate) streams: Streams,
     pub(crate) job: Job,
+    /// Stored bytes of all packed runs.
+    stored: u64,
+    /// Bytes that were decoded, those that were decoded again too.
+    decoded: AtomicU64,
 }
 
 impl Disk {
+    pub(crate) fn new(source: Source, runs: Runs, job: &Job) -> Self {
+        let packed = runs.all().iter().map(|r| u64::from(r.packed));
+        let stored = packed.fold(0, u64::saturating_add);
+        let cache = Cache::new(job.limits().image_cache);
+        let (streams, job) = (Streams::new(), job.clone());
+        Self { source, runs, cache, streams, job, stored, decoded: AtomicU64::new(0) }
+    }
+
+    /// Counts decoded bytes against what is stored. Small reads here and there in large chunks
+    /// decode these each time: a few KB could keep a reader busy for an hour.
+    fn count(&self, bytes: u64, job: &Job) -> Result<()> {
+        let now = self.decoded.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let l = job.limits();
+        let once = self.stored.saturating_mul(l.ratio.max(1)).max(l.ratio_from);
+        let most = once.saturating_mul(TIMES);
+        if now > most {
+            let what = "bytes decoded from an image's chunks, each time counted";
+            return Err(Error::limit(Code::LimitExpanded, what, most, now));
+        }
+        Ok(())
+    }
+
     /// Reads bytes at `at` up to the end of the run that is there or of `buf`, which lies inside
     /// the disk. `touched` is told of a packed run before it is decoded.
     pub(crate) fn piece(
@@ -85,6 +116,7 @@ impl Disk {
         job: &Job,
     ) -> Result<()> {
         job.expanded(len64(out.len()))?;
+        self.count(len64(out.len()), job)?;
         let packed = u64::from(run.packed);
         let mut input = job.buffer("stored bytes of an image chunk", packed, packed)?;
         read_full_at(&self.source, run.offset, &mut input, Code::DmgChunk)?;

@@ -165,3 +165,27 @@ fn b09_zero_fill_of_16_eib() {
     };
     assert_eq!(e.code(), Code::LimitExpanded);
 }
+
+/// Small reads here and there, as of a B-tree whose nodes are spread, decode large chunks again
+/// and again: a few KB would keep a reader busy for an hour.
+#[test]
+fn b07_chunks_decoded_over_and_over() {
+    let half = vec![7; 4 << 20];
+    let image = Image::of(&[(Pack::Zlib, &half), (Pack::Zlib, &half)]).build();
+    let job = limited(|l| {
+        l.image_cache = 1 << 20;
+        (l.ratio, l.ratio_from) = (1, 16 << 20);
+    });
+    let udif = Udif::open(Arc::new(image), &job).unwrap();
+    // As often as the limit allows: 64 MiB are 16 chunks.
+    let turns = |n: u64| {
+        (0..n).find_map(|i| {
+            let mut b = [0; 4];
+            let e = udif.read_at((i % 2) * (4 << 20) + i * 8, &mut b).err()?;
+            Some((i, Error::from_io(Code::InputIo, "", e)))
+        })
+    };
+    let (at, e) = turns(1000).unwrap();
+    assert_eq!((at, e.code()), (16, Code::LimitExpanded));
+    assert_eq!(e.limit_and_value(), Some((64 << 20, 68 << 20)));
+}
