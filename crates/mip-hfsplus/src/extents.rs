@@ -238,6 +238,10 @@ pub(crate) struct Overflow {
     pub(crate) tree: Option<BTree>,
 }
 
+/// Bytes that an extent of the extents overflow file is charged as. Thousands of hard links to one
+/// file in many pieces have these collected each time, which no read of data would pay for.
+const CHARGE: u64 = 2 << 10;
+
 impl Overflow {
     /// All extents of a fork: those of its record, then those of the extents overflow file.
     pub(crate) fn extents(
@@ -278,6 +282,7 @@ impl Overflow {
             }
             have = have.saturating_add(blocks(&more));
             extend(&mut out, &more)?;
+            job.expanded(len64(more.len()).saturating_mul(CHARGE))?;
             Ok(true)
         })?;
         if have < want {

@@ -12,10 +12,11 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{code, data, node, noise, open, paths, put, read_all};
-use mip_base::{Code, Job, Kind};
+use mip_base::{CancelToken, Code, Job, Kind, Limits, SilentProgress};
 use mip_testkit::hfs::{Layout, Volume};
 
 /// Enough entries for an index level in the catalog and several leaves.
@@ -321,6 +322,20 @@ fn c08_extents_overflow() {
         put(b, l.attribute("tail", "com.example.fork").data + 8, &(1_u64 << 62).to_be_bytes());
     });
     assert!(matches!(c, Code::HfsExtent | Code::LimitMemory), "{c:?}");
+}
+
+/// Thousands of hard links to a file in many pieces: the pieces are collected each time, and charged.
+#[test]
+fn c08_extents_collected_over_and_over() {
+    let v = Volume::new("Pieces").block_size(512).file("f", noise(400 * 512)).fragment("f", 400);
+    let mut limits = Limits::default();
+    limits.expanded_bytes = 8 << 20;
+    let job = Job::new(limits, CancelToken::new(), Arc::new(SilentProgress));
+    let volume = mip_hfsplus::Volume::open(Arc::new(v.build()), &job).unwrap();
+    let node = volume.lookup("f", &job).unwrap().unwrap();
+    let failed = (0..100).find_map(|i| volume.open_file(&node, &job).err().map(|e| (i, e.code())));
+    // 392 extents of 2 KiB each time.
+    assert_eq!(failed, Some((10, Code::LimitExpanded)));
 }
 
 #[test]
