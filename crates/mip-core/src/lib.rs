@@ -200,6 +200,7 @@ pub mod package;
 mod payload;
 pub use mip_plist as plist;
 mod probe;
+mod pump;
 mod report;
 pub mod tarball;
 pub mod tree;

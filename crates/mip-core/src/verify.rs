@@ -12,13 +12,14 @@ use mip_archive::{
     Archive, Checked, EntryReader, EntryRole, IndexEntry, IndexVerified, Product, VerifyDepth,
     VerifyOptions, profile,
 };
-use mip_base::{Code, Error, Event, Job, Phase, Result, Source, escape, hex, len64, read_some};
+use mip_base::{Code, Error, Event, Job, Phase, Result, Source, escape, hex};
 use mip_signing::{Anchors, Signer, Trust, Verdict, check_signer, verify_detached};
 
 use crate::input::{Input, Opened};
 use crate::inspection::Warning;
 use crate::metadata::compare_versions;
 use crate::output::{Output, Pending, PendingFolder, Target, apart};
+use crate::pump::copy;
 use crate::report::{
     EntryReport, Extraction, Level, ListedEntry, Listing, Problem, REPORT_VERSION, SignReport,
     SignerReport, Verification,
@@ -356,24 +357,8 @@ fn write_entry(folder: &Path, entry: &IndexEntry, data: &mut dyn Read, job: &Job
         options.mode(entry.mode & 0o777);
     }
     let mut file = options.open(&path).map_err(io)?;
-    copy(data, &mut file, job)?;
+    copy(data, &mut file, Phase::Extract, job)?;
     file.sync_all().map_err(io)
-}
-
-fn copy(from: &mut dyn Read, to: &mut dyn Write, job: &Job) -> Result<()> {
-    let mut buf = job.buffer("copy buffer", 1 << 20, 1 << 20)?;
-    loop {
-        job.check()?;
-        let n =
-            read_some(from, &mut buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
-        if n == 0 {
-            return Ok(());
-        }
-        to.write_all(buf.get(..n).unwrap_or_default())
-            .map_err(|e| Error::from_io(Code::OutputIo, "cannot write", e))?;
-        let bytes = len64(n);
-        job.report(Event::Advanced { phase: Phase::Extract, bytes });
-    }
 }
 
 /// Hands out one entry. Under [`Access::Verified`] the signature, the whole structure and the
@@ -396,7 +381,7 @@ pub fn extract_entry(
     let found = archive.index().find(entry).ok_or_else(|| place(no_entry(entry)))?;
     let mut data = content(&archive, found, access, job).map_err(place)?;
     job.report(Event::Started { phase: Phase::Extract, total: Some(found.size) });
-    copy(&mut data, to, job).map_err(place)?;
+    copy(&mut data, to, Phase::Extract, job).map_err(place)?;
     job.report(Event::Finished { phase: Phase::Extract });
     opened.unchanged().map_err(place)?;
     Ok(entry_report(found))

@@ -10,15 +10,14 @@ mod stream;
 
 use std::io::{Read, Write};
 
-use mip_base::{
-    CONTAINER_STEP, Code, EntryKind, Error, Job, Result, escape, hex, len64, read_some,
-};
+use mip_base::{CONTAINER_STEP, Code, EntryKind, Error, Job, Phase, Result, escape};
 use mip_signing::Password;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::input::{Input, Opened};
 use crate::inspect::in_input;
+use crate::pump;
 use crate::report::REPORT_VERSION;
 use container::Container;
 
@@ -179,8 +178,9 @@ pub fn cat(
     let (Kept { prefix, container, .. }, last) =
         walk_to(&opened, path, None, options, job).map_err(place)?;
     let within = |e: Error| place(e.within(prefix.trim_end_matches(CONTAINER_STEP)));
-    let mut entry =
-        container.with_file(last, job, &mut |data| copy(data, to, job)).map_err(within)?;
+    let mut entry = container
+        .with_file(last, job, &mut |data| pump::copy(data, to, Phase::Extract, job))
+        .map_err(within)?;
     opened.unchanged().map_err(place)?;
     entry.path = format!("{prefix}{}", entry.path);
     Ok(entry)
@@ -254,39 +254,6 @@ fn kind_word(kind: EntryKind) -> &'static str {
     }
 }
 
-const BUFFER: u64 = 1 << 20;
-
-fn copy(from: &mut dyn Read, to: &mut dyn Write, job: &Job) -> Result<()> {
-    pump(from, job, &mut |bytes| {
-        to.write_all(bytes).map_err(|e| Error::from_io(Code::OutputIo, "cannot write", e))
-    })
-}
-
 fn sha256(from: &mut dyn Read, job: &Job) -> Result<String> {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
-    pump(from, job, &mut |bytes| {
-        hash.update(bytes);
-        Ok(())
-    })?;
-    Ok(hex(&hash.finalize()))
-}
-
-fn pump(
-    from: &mut dyn Read,
-    job: &Job,
-    use_bytes: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut buf = job.buffer("copy buffer", BUFFER, BUFFER)?;
-    loop {
-        job.check()?;
-        let n =
-            read_some(from, &mut buf).map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
-        let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { return Ok(()) };
-        use_bytes(bytes)?;
-        job.report(mip_base::Event::Advanced {
-            phase: mip_base::Phase::Extract,
-            bytes: len64(bytes.len()),
-        });
-    }
+    pump::sha256(from, Phase::Extract, job)
 }

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use mip_archive::profile;
 use mip_base::{
-    Code, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, Source, escape, hex,
-    read_some,
+    Code, Cursor, EntryPath, Error, Event, Job, Phase, ReadAt, Result, Section, Source, escape,
 };
 use mip_signing::Password;
 
@@ -23,6 +22,7 @@ use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection, War
 use crate::metadata::decide;
 use crate::package::{FlatPackage, PackageFindings, PayloadScan};
 use crate::probe::{Format, TarCompression, probe};
+use crate::pump;
 pub(crate) use crate::tree::positioned;
 use crate::tree::{self as trees, Container, Tree};
 
@@ -121,21 +121,10 @@ fn within_once(e: Error, place: &str, step: &str) -> Error {
 }
 
 fn sha256(source: &Source, job: &Job) -> Result<String> {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
-    let mut buf = job.buffer("read buffer", 1 << 20, 1 << 20)?;
-    let mut from = mip_base::Cursor::new(source.clone());
     job.report(Event::Started { phase: Phase::Inspect, total: Some(source.size()) });
-    loop {
-        job.check()?;
-        let n = read_some(&mut from, &mut buf)
-            .map_err(|e| Error::from_io(Code::InputIo, "reading", e))?;
-        let Some(bytes) = buf.get(..n).filter(|b| !b.is_empty()) else { break };
-        hash.update(bytes);
-        job.report(Event::Advanced { phase: Phase::Inspect, bytes: bytes.size() });
-    }
+    let sum = pump::sha256(&mut Cursor::new(source.clone()), Phase::Inspect, job)?;
     job.report(Event::Finished { phase: Phase::Inspect });
-    Ok(hex(&hash.finalize()))
+    Ok(sum)
 }
 
 /// What a conversion carries.
