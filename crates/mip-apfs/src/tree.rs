@@ -1,51 +1,15 @@
-//! Trees: finding nodes, a bounded cache of them, and moving over records in key order.
+//! Trees: finding nodes, and moving over records in key order.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use mip_base::{Code, Error, Job, Result};
+use mip_base::{Code, Error, Job, Recent, Result};
 
 use crate::btree::{INFO_PHYSICAL, Kind, Node};
 use crate::crypto::VolumeKey;
 use crate::object::Device;
 use crate::omap::Omap;
-
-/// A bounded cache in two generations: when the young one is full it becomes the old one,
-/// and the old one is dropped. What is found in the old one becomes young again.
-pub(crate) struct Cache {
-    half: usize,
-    generations: Mutex<[HashMap<u64, Arc<Node>>; 2]>,
-}
-
-impl Cache {
-    /// A cache of about `bytes` of nodes of `block_size` bytes.
-    pub(crate) fn new(bytes: u64, block_size: u32) -> Self {
-        let nodes = bytes.checked_div(u64::from(block_size)).unwrap_or(0);
-        let half = usize::try_from(nodes.wrapping_shr(1)).unwrap_or(usize::MAX).max(8);
-        Self { half, generations: Mutex::default() }
-    }
-
-    fn get(&self, block: u64) -> Option<Arc<Node>> {
-        let mut g = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        let [young, old] = &mut *g;
-        if let Some(n) = young.get(&block) {
-            return Some(n.clone());
-        }
-        let n = old.remove(&block)?;
-        young.insert(block, n.clone());
-        Some(n)
-    }
-
-    fn put(&self, block: u64, node: &Arc<Node>) {
-        let mut g = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        let [young, old] = &mut *g;
-        if young.len() >= self.half {
-            *old = std::mem::take(young);
-        }
-        young.insert(block, node.clone());
-    }
-}
 
 /// How a tree names its nodes.
 #[derive(Clone)]
@@ -64,7 +28,7 @@ pub(crate) struct Tree {
     key: Option<Arc<VolumeKey>>,
     root: Arc<Node>,
     root_block: u64,
-    cache: Cache,
+    cache: Recent<u64, Arc<Node>>,
 }
 
 impl Tree {
@@ -87,7 +51,9 @@ impl Tree {
             )
             .at(device.shown(root_block)));
         }
-        let cache = Cache::new(job.limits().image_cache.wrapping_shr(2), device.block_size);
+        let bytes = job.limits().image_cache.wrapping_shr(2);
+        let nodes = bytes.checked_div(u64::from(device.block_size)).unwrap_or(0);
+        let cache = Recent::new(usize::try_from(nodes).unwrap_or(usize::MAX).max(16));
         let names = if root.info_flags & INFO_PHYSICAL == 0 { names } else { Names::Physical };
         Ok(Self { device, kind, names, key, root: Arc::new(root), root_block, cache })
     }
@@ -96,14 +62,14 @@ impl Tree {
     fn child(&self, parent: &Node, i: usize, keep: bool, job: &Job) -> Result<(u64, Arc<Node>)> {
         let oid = parent.child(i)?;
         let (block, encrypted) = self.names.find(oid, job)?;
-        let node = match self.cache.get(block) {
+        let node = match self.cache.get(&block) {
             Some(node) => node,
             None => {
                 let key = self.key.as_deref();
                 let data = read(&self.device, block, encrypted, key, job)?;
                 let node = Arc::new(parse(&self.device, block, data, self.kind, false)?);
                 if keep {
-                    self.cache.put(block, &node);
+                    self.cache.put(block, node.clone());
                 }
                 node
             }

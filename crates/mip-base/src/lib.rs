@@ -7,6 +7,7 @@
 //! * [`ReadAt`] reads at positions through `&self`; [`Section`] is a window that cannot be left.
 //! * [`Job`] carries [`Limits`], cancellation and progress, and is the only way to turn a
 //!   number from a file into an allocation ([`Job::buffer`]).
+//! * [`Recent`] keeps what was read last, within a bound.
 //! * [`EntryPath`] is a path that cannot leave the folder it is joined to.
 //! * [`escape`] makes names out of a file harmless before they enter a message; [`hex`], [`len64`],
 //!   [`read_some`] and [`read_up_to`] are the small things that would otherwise stand in every crate.
@@ -24,6 +25,7 @@ mod job;
 mod limits;
 mod path;
 mod read_at;
+mod recent;
 
 pub use bytes::{hex, len64};
 pub use entry::EntryKind;
@@ -36,3 +38,4 @@ pub use read_at::{
     Cursor, FileAt, MemoryFile, ReadAt, Section, Source, WriteAt, read_full_at, read_some,
     read_up_to,
 };
+pub use recent::Recent;

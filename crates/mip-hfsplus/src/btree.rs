@@ -3,11 +3,11 @@
 //! A key is handed on without its length field. No lock is held while a node is read.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use mip_base::bytes::{be_u16, be_u32};
-use mip_base::{Code, Error, Job, ReadAt, Result, len64, read_full_at};
+use mip_base::{Code, Error, Job, ReadAt, Recent, Result, len64, read_full_at};
 
 use crate::extents::ForkSource;
 
@@ -56,13 +56,6 @@ impl Node {
     }
 }
 
-/// Recently used nodes.
-#[derive(Default)]
-struct Cache {
-    nodes: HashMap<u32, (u64, Arc<Node>)>,
-    tick: u64,
-}
-
 /// A B-tree in a fork.
 pub(crate) struct BTree {
     fork: ForkSource,
@@ -77,7 +70,7 @@ pub(crate) struct BTree {
     /// `keyCompareType`, of HFSX catalogs only.
     pub(crate) key_compare: u8,
     variable_index_keys: bool,
-    cache: Mutex<Cache>,
+    cache: Recent<u32, Arc<Node>>,
 }
 
 impl BTree {
@@ -130,7 +123,7 @@ impl BTree {
             max_key: u16_at(20)?,
             key_compare: b.get(r(37)).copied().unwrap_or(0),
             variable_index_keys: u32_at(38)? & VARIABLE_INDEX_KEYS != 0,
-            cache: Mutex::default(),
+            cache: Recent::new(CACHE_BYTES.checked_div(node_size.into()).unwrap_or(0).max(32)),
             fork,
         })
     }
@@ -174,27 +167,11 @@ impl BTree {
 
     /// A node through the cache.
     fn node(&self, number: u32) -> Result<Arc<Node>> {
-        {
-            let mut c = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            c.tick = c.tick.saturating_add(1);
-            let tick = c.tick;
-            if let Some((used, n)) = c.nodes.get_mut(&number) {
-                *used = tick;
-                return Ok(n.clone());
-            }
+        if let Some(node) = self.cache.get(&number) {
+            return Ok(node);
         }
         let node = Arc::new(self.load(number)?);
-        let mut c = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = CACHE_BYTES.checked_div(self.node_size).unwrap_or(0).max(32);
-        if c.nodes.len() >= room {
-            let mut used: Vec<u64> = c.nodes.values().map(|(t, _)| *t).collect();
-            used.sort_unstable();
-            // The older half goes at once: one sort for many insertions.
-            let cut = used.get(used.len() / 2).copied().unwrap_or(u64::MAX);
-            c.nodes.retain(|_, (t, _)| *t > cut);
-        }
-        let tick = c.tick;
-        c.nodes.insert(number, (tick, node.clone()));
+        self.cache.put(number, node.clone());
         Ok(node)
     }
 

@@ -1,14 +1,14 @@
 //! The decrypted image.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aes::{Aes128Dec, Aes256Dec};
 use cbc::Decryptor;
 use cbc::cipher::common::InnerIvInit as _;
 use cbc::cipher::{Array, BlockCipherDecrypt, BlockModeDecrypt as _, KeyInit as _};
 use hmac::{Hmac, Mac as _};
-use mip_base::{Code, Error, Job, ReadAt, Result, Source, len64, read_full_at};
+use mip_base::{Code, Error, Job, ReadAt, Recent, Result, Source, len64, read_full_at};
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
@@ -40,8 +40,8 @@ pub(super) struct Decrypted {
     size: u64,
     at: u64,
     holes: bool,
-    /// The pages read last, newest first.
-    pages: Mutex<Vec<(u64, Page)>>,
+    /// The pages read last.
+    pages: Recent<u64, Page>,
     job: Job,
 }
 
@@ -68,7 +68,7 @@ impl Decrypted {
             size: header.info.data_size,
             at: header.data_at,
             holes,
-            pages: Mutex::new(Vec::new()),
+            pages: Recent::new(PAGES),
             job: job.clone(),
         })
     }
@@ -99,16 +99,7 @@ impl Decrypted {
     }
 
     fn page(&self, number: u64) -> Result<Page> {
-        let hit = {
-            let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = pages.iter().position(|(n, _)| *n == number);
-            found.map(|i| {
-                let (n, page) = pages.remove(i);
-                pages.insert(0, (n, page.clone()));
-                page
-            })
-        };
-        if let Some(page) = hit {
+        if let Some(page) = self.pages.get(&number) {
             return Ok(page);
         }
         self.job.check()?;
@@ -119,9 +110,7 @@ impl Decrypted {
         self.decrypt(start, &mut data)?;
         data.truncate(usize::try_from(plain).unwrap_or(0));
         let page = Arc::new(data);
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.insert(0, (number, page.clone()));
-        pages.truncate(PAGES);
+        self.pages.put(number, page.clone());
         Ok(page)
     }
 }

@@ -1,9 +1,9 @@
 //! `.sparsebundle`: a folder of bands.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use mip_base::{Code, Error, Job, ReadAt, Result, Source};
+use mip_base::{Code, Error, Job, ReadAt, Recent, Result, Source};
 use mip_plist::Value;
 
 use super::zeros;
@@ -31,8 +31,8 @@ struct Bundle {
     bands: Arc<dyn Bands>,
     size: u64,
     band: u64,
-    /// The bands used last, newest first.
-    open: Mutex<Vec<(u64, Option<Source>)>>,
+    /// The bands used last.
+    open: Recent<u64, Option<Source>>,
     job: Job,
 }
 
@@ -74,21 +74,12 @@ pub fn open_bundle(info_plist: &[u8], bands: Arc<dyn Bands>, job: &Job) -> Resul
     if !band.is_multiple_of(512) {
         return Err(bad(format!("bands of {band} bytes are no whole sectors")));
     }
-    Ok(Arc::new(Bundle { bands, size, band, open: Mutex::new(Vec::new()), job: job.clone() }))
+    Ok(Arc::new(Bundle { bands, size, band, open: Recent::new(OPEN), job: job.clone() }))
 }
 
 impl Bundle {
     fn band(&self, index: u64) -> Result<Option<Source>> {
-        let hit = {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = open.iter().position(|(i, _)| *i == index);
-            found.map(|at| {
-                let (i, band) = open.remove(at);
-                open.insert(0, (i, band.clone()));
-                band
-            })
-        };
-        if let Some(band) = hit {
+        if let Some(band) = self.open.get(&index) {
             return Ok(band);
         }
         self.job.check()?;
@@ -99,9 +90,7 @@ impl Bundle {
             let what = format!("the band has {size} bytes, and bands have {}", self.band);
             return Err(bad(what).within(step()));
         }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(0, (index, band.clone()));
-        open.truncate(OPEN);
+        self.open.put(index, band.clone());
         Ok(band)
     }
 }
