@@ -352,3 +352,34 @@ fn the_password_of_an_image_is_asked_for_on_a_terminal() {
     );
     assert!(text.contains("--image-password-file"), "{text}");
 }
+
+#[test]
+fn files_of_an_image_show_links_owners_and_the_volumes_own_spelling() {
+    let image = fixture("dmg/drag-and-drop/Sample.dmg");
+    let json = |paths: &[&str]| -> Vec<Value> {
+        let text = ok(mip().args(["files", "--json"]).arg(&image).args(paths));
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["entries"].as_array().unwrap().clone()
+    };
+    let all = json(&[]);
+    let at = |path: &str| all.iter().find(|e| e["path"] == path).unwrap();
+    assert_eq!(at("Applications")["link"], "/Applications");
+    let framework = "Sample.app/Contents/Frameworks/SampleKit.framework";
+    assert_eq!(at(&format!("{framework}/SampleKit"))["link"], "Versions/Current/SampleKit");
+    assert!(at("Sample.app")["uid"].is_u64() && at("Sample.app")["gid"].is_u64());
+    assert!(ok(mip().arg("files").arg(&image)).contains(" Applications -> /Applications\n"));
+    // One entry is the same by itself as in the list, however its path is typed.
+    let link = at("Applications").clone();
+    for typed in ["Applications", "/Applications", "./Applications", "APPLICATIONS"] {
+        assert_eq!(json(&[typed]), [link.clone()], "{typed}");
+    }
+    let below: Vec<Value> = all
+        .iter()
+        .filter(|e| e["path"].as_str().unwrap().starts_with("Sample.app/Contents/MacOS/"))
+        .cloned()
+        .collect();
+    assert!(!below.is_empty());
+    for typed in ["Sample.app/Contents/MacOS", "/sample.APP/contents/macos/"] {
+        assert_eq!(json(&[typed]), below, "{typed}");
+    }
+}

@@ -316,15 +316,15 @@ codes! {
 
     // ---- XML, plist, Bom, scripts of a package
     /// XML is not well formed.
-    Xml = "E_XML", Malformed, "";
+    Xml = "E_XML", Malformed, "the app or package is damaged: download or build it again";
     /// XML declares a document type or entities, which nothing here needs.
     XmlDtd = "E_XML_DTD", Malformed, "";
     /// A property list is damaged.
-    Plist = "E_PLIST", Malformed, "";
+    Plist = "E_PLIST", Malformed, "the app or package is damaged: download or build it again";
     /// A property list gives the same key twice with different values.
-    PlistDupKey = "E_PLIST_DUP_KEY", Malformed, "";
+    PlistDupKey = "E_PLIST_DUP_KEY", Malformed, "the app or package is damaged: download or build it again";
     /// A Bom file is damaged.
-    Bom = "E_BOM", Malformed, "";
+    Bom = "E_BOM", Malformed, "the app or package is damaged: download or build it again";
     /// An identifier, name or version cannot be used as such.
     MetaInvalid = "E_META_INVALID", Policy, "give a usable value with --id, --name or --set-version";
 

@@ -64,7 +64,7 @@ pub(crate) fn choose(
         (PayloadChoice::Original, Some(Carrier { original: Err(why), .. })) => {
             let why = format!("the disk image cannot be carried as it is: {why}");
             return Err(Error::new(Code::Usage, why)
-                .hint(format!("leave the choice open, or ask for the {inside}")));
+                .hint(format!("leave --payload out, or use --payload {}", flag(inside))));
         }
         (PayloadChoice::Original, None) => match subject {
             Subject::File { .. } => (inside, asked()),
@@ -72,7 +72,7 @@ pub(crate) fn choose(
                 let why = format!(
                     "the {inside} is a folder, which has no bytes of its own: it is packed"
                 );
-                return Err(Error::new(Code::Usage, why).hint("leave the choice open"));
+                return Err(Error::new(Code::Usage, why).hint("leave --payload out"));
             }
         },
         (PayloadChoice::App, _) if inside != "app" => return Err(impossible("app", "package")),
@@ -123,7 +123,13 @@ fn asked() -> Option<String> {
 fn impossible(wanted: &str, there: &str) -> Error {
     Error::new(
         Code::Usage,
-        format!("no {wanted} can be carried: what is to be installed is the {there}"),
+        format!("what is to be installed is a {there}: there is no {wanted} to carry")
+            .replace("a app", "an app"),
     )
-    .hint(format!("ask for the {there}, or leave the choice open"))
+    .hint(format!("leave --payload out, or use --payload {}", flag(there)))
+}
+
+/// The word of the command line for `app` or `package`.
+fn flag(what: &str) -> &str {
+    if what == "package" { "pkg" } else { what }
 }

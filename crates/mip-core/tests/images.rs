@@ -17,8 +17,8 @@ use mip_core::inspection::{ChecksumState, Inspection};
 use mip_core::signing::Password;
 use mip_core::tree::Tree as _;
 use mip_core::{
-    Access, Code, Convert, Error, FileAt, Input, InspectOptions, Job, Limits, MemoryFile, Output,
-    PayloadChoice, Report, VerifyPolicy, extract_entry, inspect, verify,
+    Access, Code, Convert, Error, FileAt, Input, InspectOptions, Job, Limits, LookOptions,
+    MemoryFile, Output, PayloadChoice, Report, VerifyPolicy, extract_entry, inspect, verify,
 };
 use mip_testkit::app::App;
 use mip_testkit::crypt::Encryption;
@@ -702,4 +702,28 @@ fn files_of_a_real_image() {
         want["members"].as_array().unwrap().iter().map(|m| m[0].as_str().unwrap()).collect();
     let have: BTreeSet<&str> = tree.entries().iter().map(|e| e.path.as_str()).collect();
     assert_eq!(have, want);
+}
+
+#[test]
+fn d11_a_file_of_holes_is_refused_before_it_is_read() {
+    let volume = apfs::Volume::new("Data").sparse("hole.bin", 1 << 40, &[(0, b"x".as_slice())]);
+    let (bytes, _) = apfs::Container::new().volume(volume).build();
+    let input = Input::source("Data.img", Arc::new(bytes));
+    let mut options = LookOptions::new();
+    let mut sizes = Vec::new();
+    let job = Job::default();
+    mip_core::files(&input, &[], &options, &job, &mut |e| {
+        sizes.push(e.bytes);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(sizes, [1 << 40]);
+    options.sha256 = true;
+    for paths in [vec![], vec!["hole.bin".to_owned()]] {
+        let e = mip_core::files(&input, &paths, &options, &job, &mut |_| Ok(())).unwrap_err();
+        assert_eq!(e.code(), Code::LimitExpanded);
+    }
+    let mut out = Vec::new();
+    let e = mip_core::cat(&input, "hole.bin", &mut out, &options, &job).unwrap_err();
+    assert_eq!((e.code(), out.len()), (Code::LimitExpanded, 0));
 }

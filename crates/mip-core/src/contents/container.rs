@@ -1,16 +1,16 @@
 //! A container that is open: how it lists, finds and hands out.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use mip_base::{Code, Cursor, EntryKind, EntryPath, Error, Job, Result, Section, Source};
+use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, Section, Source};
 use mip_codec::Compression;
 use mip_xar::{Xar, XarFile};
 
 use super::stream::{Stream, Then};
-use super::{ContentEntry, LookOptions, kind_word, no_entry, not_a_file, sha256};
-use crate::disk_image::{DiskImage, ImageNode, is_bundle};
+use super::{ContentEntry, LookOptions, image, kind_word, no_entry, not_a_file, sha256};
+use crate::disk_image::{DiskImage, is_bundle};
 use crate::input::spool;
 use crate::inspect::{positioned, unpacked};
 use crate::probe::{Format, probe};
@@ -28,11 +28,8 @@ pub(super) enum Container {
     Image(DiskImage),
 }
 
-/// Bytes that are read at once: several chunks of an image, so that they are decoded at once.
-const BUFFER: usize = 1 << 20;
-
 /// What is called with the bytes of a file.
-type UseData<'v> = dyn FnMut(&mut dyn Read) -> Result<()> + 'v;
+pub(super) type UseData<'v> = dyn FnMut(&mut dyn Read) -> Result<()> + 'v;
 
 impl Container {
     pub(super) fn folder(path: &Path, options: &LookOptions, job: &Job) -> Result<Self> {
@@ -48,18 +45,18 @@ impl Container {
         let source: Source = Arc::new(data.clone());
         let archive =
             |how| Ok(Self::Tree(Arc::from(tree::open_archive(source.clone(), how, job)?)));
-        let image = |source| Ok(Self::Image(DiskImage::open(source, options.passwords(), job)?));
+        let disk = |source| Ok(Self::Image(DiskImage::open(source, options.passwords(), job)?));
         match probe(&source, job)? {
             Format::Xar => Ok(Self::Xar(Box::new(Xar::open(source, job)?))),
             Format::Zip | Format::Mip => archive(Archive::Zip),
             Format::Tar(how) => archive(Archive::Tar(how.codec())),
             Format::Cpio | Format::AppleArchive => Ok(Self::Stream(Stream::open(data, job)?)),
             Format::Udif | Format::EncryptedImage | Format::SparseImage | Format::RawImage => {
-                image(source)
+                disk(source)
             }
             Format::Compressed(how) => match Stream::open(data.clone(), job) {
                 // What is packed is something else.
-                Err(e) if e.code() == Code::Cpio => image(unpacked(data, how, job)?),
+                Err(e) if e.code() == Code::Cpio => disk(unpacked(data, how, job)?),
                 stream => Ok(Self::Stream(stream?)),
             },
             Format::Other(what) if !what.is_empty() => Err(not_a_container(what)),
@@ -84,7 +81,10 @@ impl Container {
             let image = DiskImage::open_bundle(tree, Some(&root), passwords, job);
             return image.map(Self::Image).map_err(within);
         }
-        Self::open(self.positioned(path, job)?, options, job).map_err(within)
+        Self::open(self.positioned(path, job)?, options, job).map_err(|e| match e.next_step() {
+            None => within(e.hint("to print the file itself, end the path without //")),
+            Some(_) => within(e),
+        })
     }
 
     /// Calls `visit` for what lies below the folder `below`, or for the file that it names.
@@ -122,18 +122,7 @@ impl Container {
                 }
                 Ok(Then::GoOn)
             }),
-            Self::Image(image) => {
-                let file = image.find(below, job)?.filter(|n| n.kind() != EntryKind::Directory);
-                let Some(node) = file else {
-                    return list_tree(&image.tree(true, job)?, below, hash, job, visit);
-                };
-                let mut entry = of_image(below, &node, image, job)?;
-                if hash && node.kind() == EntryKind::File {
-                    let data = Cursor::new(image.open_file(&node, job)?);
-                    entry.sha256 = Some(sha256(&mut BufReader::with_capacity(BUFFER, data), job)?);
-                }
-                visit(entry)
-            }
+            Self::Image(image) => image::list(image, below, hash, job, visit),
         }
     }
 
@@ -189,14 +178,7 @@ impl Container {
                 })?;
                 found.ok_or_else(|| no_entry(path))
             }
-            Self::Image(image) => {
-                let node = image_file(image, path, job)?;
-                let within = |e: Error| e.within(path);
-                let data = image.open_file(&node, job).map_err(within)?;
-                use_data(&mut BufReader::with_capacity(BUFFER, Cursor::new(data)))
-                    .map_err(within)?;
-                of_image(path, &node, image, job)
-            }
+            Self::Image(image) => image::with_file(image, path, job, use_data),
         }
     }
 
@@ -215,10 +197,7 @@ impl Container {
                 self.spooled(path, job)
             }
             Self::Stream(_) => self.spooled(path, job),
-            Self::Image(image) => {
-                let node = image_file(image, path, job)?;
-                Ok(Section::whole(image.open_file(&node, job).map_err(|e| e.within(path))?))
-            }
+            Self::Image(image) => Ok(Section::whole(image::open(image, path, job)?.1)),
         }
     }
 
@@ -248,43 +227,12 @@ impl Container {
     }
 }
 
-/// The file at `path` of a disk image.
-fn image_file(image: &DiskImage, path: &str, job: &Job) -> Result<ImageNode> {
-    let node = image.find(path, job)?.ok_or_else(|| no_entry(path))?;
-    match node.kind() {
-        EntryKind::File => Ok(node),
-        EntryKind::Symlink => {
-            Err(not_a_file(path, EntryKind::Symlink, Some(&image.read_link(&node, job)?)))
-        }
-        kind => Err(not_a_file(path, kind, None)),
-    }
-}
-
-fn of_image(path: &str, node: &ImageNode, image: &DiskImage, job: &Job) -> Result<ContentEntry> {
-    let link = match node.kind() {
-        EntryKind::Symlink => Some(image.read_link(node, job)?),
-        _ => None,
-    };
-    Ok(ContentEntry {
-        path: path.to_owned(),
-        kind: kind_word(node.kind()).to_owned(),
-        mode: Some(node.mode()),
-        uid: None,
-        gid: None,
-        bytes: if link.is_some() { 0 } else { node.size() },
-        mtime: Some(node.mtime()),
-        link,
-        sha256: None,
-    })
-}
-
 fn not_a_container(what: &str) -> Error {
     Error::new(Code::Unsupported, format!("this is {what}: there is nothing in it to look into"))
-        .hint("to print the file itself, end the path without //")
 }
 
 /// Whether an entry at `path` is shown for `below`: what lies below it, and itself when it is no folder.
-fn is_in(path: &str, below: &str, kind: EntryKind) -> bool {
+pub(super) fn is_in(path: &str, below: &str, kind: EntryKind) -> bool {
     match path.strip_prefix(below) {
         Some("") => kind != EntryKind::Directory,
         Some(rest) => below.is_empty() || rest.starts_with('/'),
@@ -353,6 +301,15 @@ fn tree_entry<'t>(tree: &'t dyn Tree, path: &str) -> Result<(usize, &'t TreeEntr
     }
 }
 
+/// Refuses at once what would end at the limit after much reading.
+pub(super) fn within_budget(what: &str, bytes: u64, job: &Job) -> Result<()> {
+    let limit = job.limits().expanded_bytes;
+    if bytes > limit {
+        return Err(Error::limit(Code::LimitExpanded, what, limit, bytes));
+    }
+    Ok(())
+}
+
 fn list_tree(
     tree: &dyn Tree,
     below: &str,
@@ -369,6 +326,10 @@ fn list_tree(
         }
         return Ok(());
     }
+    // Holes cost a small image nothing; to read them until the limit is reached would take minutes.
+    let wanted = tree.listing().entries().iter().filter(|e| is_in(e.path.as_str(), below, e.kind));
+    let bytes = wanted.fold(0, |n: u64, e| n.saturating_add(e.size));
+    within_budget("bytes of all files", bytes, job)?;
     tree.walk(None, job, &mut |e, data| {
         if is_in(e.path.as_str(), below, e.kind) {
             let mut entry = of_tree(e);

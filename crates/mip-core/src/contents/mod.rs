@@ -6,6 +6,7 @@
 //! itself, is what the functions here take and give.
 
 mod container;
+mod image;
 mod stream;
 
 use std::io::{Read, Write};
@@ -111,7 +112,8 @@ pub fn files(
     let mut out = Contents::new();
     let mut last = None;
     for path in if paths.is_empty() { &all } else { paths } {
-        list(&opened, path, &mut last, options, job, visit, &mut out.notes).map_err(place)?;
+        list(&opened, &tidy(path), &mut last, options, job, visit, &mut out.notes)
+            .map_err(place)?;
     }
     opened.unchanged().map_err(place)?;
     Ok(out)
@@ -175,8 +177,9 @@ pub fn cat(
 ) -> Result<ContentEntry> {
     let place = |e: Error| in_input(e, input);
     let opened = input.open(job)?;
+    let path = tidy(path);
     let (Kept { prefix, container, .. }, last) =
-        walk_to(&opened, path, None, options, job).map_err(place)?;
+        walk_to(&opened, &path, None, options, job).map_err(place)?;
     let within = |e: Error| place(e.within(prefix.trim_end_matches(CONTAINER_STEP)));
     let mut entry = container
         .with_file(last, job, &mut |data| pump::copy(data, to, Phase::Extract, job))
@@ -184,6 +187,12 @@ pub fn cat(
     opened.unchanged().map_err(place)?;
     entry.path = format!("{prefix}{}", entry.path);
     Ok(entry)
+}
+
+/// A path as people type it, with a `/` or `./` in front, as the path that it means.
+fn tidy(path: &str) -> String {
+    let step = |s: &str| s.trim_start_matches("./").trim_matches('/').to_owned();
+    path.split(CONTAINER_STEP).map(step).collect::<Vec<_>>().join(CONTAINER_STEP)
 }
 
 /// Opens the container that the last step of `path` is in, from `kept` where that lies on the
@@ -212,10 +221,13 @@ fn walk_to<'p>(
         job.check()?;
         let before = path.get(..done).unwrap_or_default().trim_end_matches(CONTAINER_STEP);
         depth = depth.saturating_add(1);
-        let limit = job.limits().nesting.saturating_add(1);
-        if depth > limit {
-            let e = Error::limit(Code::LimitNesting, "containers in containers", limit, depth);
-            return Err(e.within(before));
+        // The payload of a package is one too.
+        let (limit, inside) = (job.limits().nesting, depth.saturating_sub(1));
+        if inside > limit {
+            let e = Error::limit(Code::LimitNesting, "containers in a container", limit, inside);
+            return Err(e
+                .within(before)
+                .hint("raise --limit nesting, or take the outer container apart"));
         }
         container = container.enter(step, options, job).map_err(|e| e.within(before))?;
         done = done.saturating_add(step.len()).saturating_add(CONTAINER_STEP.len());
@@ -231,7 +243,7 @@ pub(crate) fn no_entry(path: &str) -> Error {
 
 fn not_a_file(path: &str, kind: EntryKind, link: Option<&str>) -> Error {
     let what = match (kind, link) {
-        (EntryKind::Directory, _) => "a folder: write / behind it, not //".to_owned(),
+        (EntryKind::Directory, _) => "a folder, not a file".to_owned(),
         (EntryKind::Symlink, Some(to)) => {
             format!("a symbolic link to \"{}\": name what it leads to", escape(to))
         }

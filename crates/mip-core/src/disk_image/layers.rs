@@ -158,6 +158,9 @@ fn volumes(disk: Disk, passwords: &[Password], job: &Job) -> Result<DiskImage> {
     })
 }
 
+const READ: &str =
+    "mip reads HFS+, HFSX, APFS and FAT volumes; copy the app or package out on a Mac";
+
 /// Why none of the volumes can be read.
 fn unreadable(found: Vec<ImageVolume>, map: &Map) -> Error {
     if found.iter().any(|v| matches!(v.state, State::Locked)) {
@@ -171,7 +174,7 @@ fn unreadable(found: Vec<ImageVolume>, map: &Map) -> Error {
         _ => false,
     };
     if let Some(State::Refused(e)) = found.into_iter().map(|v| v.state).find(own) {
-        return e;
+        return if e.next_step().is_some() { e } else { e.hint(READ) };
     }
     let kinds: Vec<String> =
         map.partitions.iter().map(|p| escape(&p.kind)).filter(|k| !k.is_empty()).collect();
@@ -180,8 +183,7 @@ fn unreadable(found: Vec<ImageVolume>, map: &Map) -> Error {
         (true, false) => format!("holds no volume that is known; partitions: {}", kinds.join(", ")),
         (true, true) => "holds no file system that is known".to_owned(),
     };
-    Error::new(Code::Unsupported, what)
-        .hint("mip reads HFS+, HFSX, APFS and FAT volumes; copy the app or package out on a Mac")
+    Error::new(Code::Unsupported, what).hint(READ)
 }
 
 /// Finds the volumes in one partition, or on a disk without partitions. `boot`: it is there to

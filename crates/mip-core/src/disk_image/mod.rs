@@ -8,19 +8,19 @@
 //! ```
 //! use std::io::Read as _;
 //! use mip_core::disk_image::DiskImage;
-//! use mip_core::{FileAt, Job};
+//! use mip_core::Job;
 //!
 //! # fn main() -> mip_core::Result<()> {
-//! # let Some(image) = mip_testkit::shared::fixtures("doc").map(|f| f.join("dmg-udif/autopkg-Test.dmg")) else { return Ok(()) };
+//! # let bytes = mip_testkit::hfs::Volume::new("Tool").file("Tool.app/Contents/Info.plist", "<plist/>").build();
 //! let job = Job::default();
-//! let image = DiskImage::open(std::sync::Arc::new(FileAt::open(&image)?), &[], &job)?;
+//! let image = DiskImage::open(std::sync::Arc::new(bytes), &[], &job)?; // or a FileAt
 //! for volume in image.volumes() {
 //!     println!("{} {:?}", volume.file_system(), volume.name());
 //! }
-//! let found = image.find("resources/Test.app/Contents/Info.plist", &job)?.expect("is there");
+//! let found = image.find("Tool.app/Contents/Info.plist", &job)?.expect("is there");
 //! let mut text = String::new();
 //! mip_core::Cursor::new(image.open_file(&found, &job)?).read_to_string(&mut text).unwrap();
-//! assert!(text.contains("CFBundleIdentifier"));
+//! assert_eq!(text, "<plist/>");
 //! # Ok(())
 //! # }
 //! ```
@@ -189,6 +189,21 @@ impl ImageNode {
     #[must_use]
     pub fn mode(&self) -> u32 {
         self.at.as_ref().map_or(0o755, |(_, n)| n.mode())
+    }
+
+    /// User and group, where the file system has them.
+    #[must_use]
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.at.as_ref().and_then(|(_, n)| n.owner())
+    }
+
+    /// Whether both are one file, perhaps by two names.
+    #[must_use]
+    pub fn is_same(&self, other: &ImageNode) -> bool {
+        match (&self.at, &other.at) {
+            (Some((a, x)), Some((b, y))) => a == b && x.id() == y.id(),
+            (a, b) => a.is_none() && b.is_none(),
+        }
     }
 
     /// Modification time, seconds since 1970.

@@ -169,6 +169,12 @@ impl ImageTree {
         }
     }
 
+    /// The file system's own record of an entry.
+    pub(crate) fn image_node(&self, index: usize, job: &Job) -> Result<ImageNode> {
+        let (volume, node) = self.node(index, job)?;
+        Ok(ImageNode { at: Some((volume, node.into_owned())) })
+    }
+
     fn open(&self, index: usize, job: &Job) -> Result<(&TreeEntry, Source)> {
         let (volume, node) = self.node(index, job)?;
         let Some(entry) = self.listing.entries().get(index) else {

@@ -39,6 +39,20 @@ impl Node {
         of!(self, n => n.kind)
     }
 
+    /// The number that all names of one file share.
+    pub(super) fn id(&self) -> u64 {
+        of!(self, n => n.id)
+    }
+
+    /// User and group, where the file system has them.
+    pub(super) fn owner(&self) -> Option<(u32, u32)> {
+        match self {
+            Node::Hfs(n) => Some((n.uid, n.gid)),
+            Node::Apfs(n) => Some((n.uid, n.gid)),
+            Node::Fat(_) => None,
+        }
+    }
+
     pub(super) fn mode(&self) -> u32 {
         of!(self, n => n.mode)
     }

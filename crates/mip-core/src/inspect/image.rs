@@ -71,7 +71,7 @@ impl Carrier {
                 Carries::Inside,
                 "the image holds several installers, and one was chosen".to_owned(),
             ),
-            _ => (Carries::Image, "the client can mount it without asking anyone".to_owned()),
+            _ => (Carries::Image, "macOS mounts it without asking anyone".to_owned()),
         }
     }
 }
@@ -225,7 +225,7 @@ fn inside(
 ) -> Result<Found> {
     let job = context.job;
     let (all, apps) = candidates(tree.as_ref(), place.name, job)?;
-    let (mut group, mut why) = decide(tree, all.clone(), job)?;
+    let (mut group, mut why, mut passed) = decide(tree, all.clone(), job)?;
     let mut options = context.options.clone();
     // The choice of what would be taken anyway is none.
     let mut chosen = false;
@@ -239,6 +239,7 @@ fn inside(
     chosen |= group.len() < before;
     if chosen {
         why = Why::Selected;
+        passed.clear();
     }
     let dynamic: Arc<dyn Tree> = tree.clone();
     let nothing = |examined| Found { examined, purpose: None, chosen: false };
@@ -265,7 +266,14 @@ fn inside(
                 _ => PACKAGE,
             };
             let purpose = Some((installs, one.path().to_owned(), why.text()));
-            let examined = examine_one(place, dynamic, one, &apps, info, context)?;
+            let mut examined = examine_one(place, dynamic, one, &apps, info, context)?;
+            if !passed.is_empty() {
+                let list: Vec<String> = passed.iter().take(8).map(|p| escape(p)).collect();
+                examined.inspection.notes.push(format!(
+                    "also at the root of the volume, and passed over: {} (--select chooses)",
+                    list.join(", ")
+                ));
+            }
             Ok(Found { examined, purpose, chosen })
         }
         Some(last) => {
@@ -302,8 +310,13 @@ impl Why {
 
 /// What is to be installed: with a link to the Applications folder at the root the apps there;
 /// else the packages at the root; else the apps there; else the images there; else what lies
-/// deeper. What Finder does not show is no candidate.
-fn decide(tree: &ImageTree, mut all: Vec<Candidate>, job: &Job) -> Result<(Vec<Candidate>, Why)> {
+/// deeper. What Finder does not show is no candidate. Also gives the paths of what stands at the
+/// root beside that.
+fn decide(
+    tree: &ImageTree,
+    mut all: Vec<Candidate>,
+    job: &Job,
+) -> Result<(Vec<Candidate>, Why, Vec<String>)> {
     let roots = tree.roots();
     let hidden = |c: &Candidate| {
         let below = |path: &str| path.split('/').any(|p| p.starts_with('.') || p == "__MACOSX");
@@ -320,24 +333,26 @@ fn decide(tree: &ImageTree, mut all: Vec<Candidate>, job: &Job) -> Result<(Vec<C
         all = rest;
         group
     };
-    let mut apps = take(Candidate::is_app);
+    let paths = |of: &[Candidate]| of.iter().map(|c| c.path().to_owned()).collect::<Vec<_>>();
+    let apps = take(Candidate::is_app);
     if !apps.is_empty()
         && let Some(link) = applications(tree, job)?
     {
-        return Ok((std::mem::take(&mut apps), Why::Link(link)));
+        let passed = paths(&take(Candidate::is_package));
+        return Ok((apps, Why::Link(link), passed));
     }
     let packages = take(Candidate::is_package);
     if !packages.is_empty() {
-        return Ok((packages, Why::Root("package")));
-    }
-    if !apps.is_empty() {
-        return Ok((apps, Why::Root("app")));
+        return Ok((packages, Why::Root("package"), paths(&apps)));
     }
     let images = take(Candidate::is_image);
-    if !images.is_empty() {
-        return Ok((images, Why::Root("disk image")));
+    if !apps.is_empty() {
+        return Ok((apps, Why::Root("app"), paths(&images)));
     }
-    Ok((all, Why::Anywhere))
+    if !images.is_empty() {
+        return Ok((images, Why::Root("disk image"), Vec::new()));
+    }
+    Ok((all, Why::Anywhere, Vec::new()))
 }
 
 /// The path of a link or Finder alias to `/Applications` at the root of a volume.

@@ -15,6 +15,7 @@ use mip_base::{
 use mip_signing::Password;
 
 pub(crate) use self::image::{Carrier, Carries, unpacked};
+use crate::app::has_extension;
 use crate::disk_image::{DiskImage, is_bundle};
 use crate::icon;
 use crate::input::{Input, Opened, spool};
@@ -214,7 +215,14 @@ fn examine_file(
     let source: Source = Arc::new(data.clone());
     let format = probe(&source, job)?;
     if let Some(refusal) = format.refusal() {
-        return Err(refusal);
+        let cut = refusal.code() == Code::UnknownFormat && has_extension(place.name, &["dmg"]);
+        return Err(if cut {
+            refusal.hint(
+                "a .dmg ends with a trailer that this file does not have: it may be cut, download it again",
+            )
+        } else {
+            refusal
+        });
     }
     let (container, how) = match format {
         Format::Zip => (ContainerFormat::Zip, Container::Zip),

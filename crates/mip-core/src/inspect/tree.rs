@@ -203,7 +203,9 @@ pub(super) fn several(
         }
     }
     let message = format!("holds {} installers: {}", all.len(), list(all));
-    inspection.warnings.push(Warning::new("W_AMBIGUOUS", message.clone()));
+    inspection
+        .warnings
+        .push(Warning::new("W_AMBIGUOUS", format!("{message}; choose one with --select")));
     let ambiguity = Error::new(Code::Ambiguous, message).hint("choose one with --select PATH");
     Ok(Examined {
         inspection,
