@@ -14,6 +14,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mip_testkit::sha256;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -703,9 +704,4 @@ fn from_base64(text: &str) -> Vec<u8> {
         }
     }
     out
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -24,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{contents, has, mip, ok, root, run, sha256};
+use common::{contents, has, mip, ok, root, run};
+use mip_testkit::sha256;
 use mip_testkit::shared::fixtures;
 use serde_json::Value;
 

@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Identity, contents, has, mip, ok, own_installers, run, sha256, shared_files, short};
+use common::{Identity, contents, has, mip, ok, own_installers, run, shared_files, short};
+use mip_testkit::sha256;
 
 /// Tool, arguments before the archive's path; the working folder is the empty target.
 const UNPACKERS: &[(&str, &[&str])] = &[

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sha2::{Digest as _, Sha256};
+use mip_testkit::sha256;
 
 /// The root of the checkout.
 pub(crate) fn root() -> &'static Path {
@@ -91,10 +91,6 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
         }
     }
     out
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Our own fixtures that can be converted: the installer files, and the app in a folder.

@@ -25,9 +25,8 @@ use mip_testkit::crypt::Encryption;
 use mip_testkit::hfs::Volume;
 use mip_testkit::shared::{expected, fixtures};
 use mip_testkit::udif::{Image, Pack};
-use mip_testkit::{apfs, sparse};
+use mip_testkit::{apfs, sha256, sparse};
 use serde_json::Value;
-use sha2::Digest as _;
 
 fn options(password: Option<&str>) -> InspectOptions {
     let mut o = InspectOptions::new();
@@ -75,10 +74,6 @@ fn manifest(input: &Input, convert: Convert, key: &str) -> Option<String> {
     extract_entry(&archive, "Info.plist", &mut info, &Access::Unverified, &job).unwrap();
     let plist = mip_core::plist::read(&info, &job).unwrap();
     plist.get(key).and_then(|v| v.as_str()).map(str::to_owned)
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    mip_base::hex(&sha2::Sha256::digest(bytes))
 }
 
 /// What the test expects of a fixture.

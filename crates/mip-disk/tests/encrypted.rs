@@ -14,10 +14,11 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Lcg, job, read_every_way, read_in_steps, sha256, source};
+use common::{Lcg, job, read_every_way, read_in_steps, source};
 use mip_base::{Code, FileAt, Job, Result, Source};
 use mip_disk::encrypted::{Encrypted, Lock, sniff};
 use mip_testkit::crypt::{Encryption, Wrap, v2};
+use mip_testkit::sha256;
 use mip_testkit::shared::{expected, fixtures};
 
 fn plain() -> Vec<u8> {

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Lcg, job, read_every_way, read_in_steps, sha256, source, unzip};
+use common::{Lcg, job, read_every_way, read_in_steps, source, unzip};
 use mip_base::{Code, Error, Job, ReadAt as _, Result, Source, read_full_at};
 use mip_disk::encrypted::Encrypted;
 use mip_disk::sparse::{Bands, band_name, open_bundle, open_image, sniff};
 use mip_disk::{partition, volume};
 use mip_testkit::crypt::Encryption;
+use mip_testkit::sha256;
 use mip_testkit::shared::fixtures;
 use mip_testkit::sparse::{field, image, info_plist};
 

@@ -12,11 +12,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use mip_base::{Code, EntryKind, Job, ReadAt as _, Source, hex, read_full_at};
+use mip_base::{Code, EntryKind, Job, ReadAt as _, Source, read_full_at};
 use mip_fat::{Kind, Volume};
 use mip_testkit::fat::{Fat, Image, Item};
 use mip_testkit::shared::{expected, fixtures};
-use sha2::{Digest as _, Sha256};
 
 fn data(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * i / 11 + i / 500) as u8).collect()
@@ -311,7 +310,7 @@ fn a_real_image_reads_as_other_tools_read_it() {
         let entry = got.iter().find(|g| g.0 == path).unwrap_or_else(|| panic!("{path} is missing"));
         match kind {
             "dir" => assert_eq!(entry.1, EntryKind::Directory),
-            _ => assert_eq!(hex(&Sha256::digest(&entry.2)), m[3].as_str().unwrap(), "{path}"),
+            _ => assert_eq!(mip_testkit::sha256(&entry.2), m[3].as_str().unwrap(), "{path}"),
         }
     }
     let more: Vec<_> = got.iter().map(|g| &g.0).collect();

@@ -39,8 +39,6 @@ pub mod v2 {
     pub const ITERATIONS: usize = ENTRY + 0x04;
     /// Bytes of the salt.
     pub const SALT_BYTES: usize = ENTRY + 0x0C;
-    /// The salt.
-    pub const SALT: usize = ENTRY + 0x10;
     /// Bytes of the vector of the wrapped keys.
     pub const WRAP_IV_BYTES: usize = ENTRY + 0x30;
     /// Cipher of the wrapped keys.

@@ -19,3 +19,10 @@ pub mod sparse;
 pub mod tree;
 pub mod udif;
 pub mod xar;
+
+/// The SHA-256 of `bytes` in lower-case hexadecimal, as tools print it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

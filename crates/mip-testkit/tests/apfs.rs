@@ -15,7 +15,6 @@ use std::path::Path;
 use std::process::Command;
 
 use mip_testkit::apfs::{Container, Decmpfs, Names, Volume};
-use sha2::{Digest as _, Sha256};
 
 fn noise(seed: u32, n: usize) -> Vec<u8> {
     let mut x = seed;
@@ -124,10 +123,6 @@ fn run(command: &mut Command) -> String {
     text
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
 #[test]
 fn apfsck_finds_nothing_wrong() {
     if !has("apfsck") {
@@ -234,7 +229,7 @@ fn libfsapfs_reads_what_was_put_in() {
                 .iter()
                 .map(|c| {
                     let what = match c.mode >> 12 {
-                        8 => digest(&c.bytes),
+                        8 => mip_testkit::sha256(&c.bytes),
                         _ => c.link.clone().unwrap_or_default(),
                     };
                     let line = format!("{:o}\t{}\t{}\t{what}", c.mode, c.uid, c.gid);

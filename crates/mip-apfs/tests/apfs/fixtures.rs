@@ -8,20 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mip_apfs::{Container, Volume};
-use mip_base::{
-    CancelToken, Code, EntryKind, Error, Job, Limits, ReadAt as _, SilentProgress, hex,
-};
+use mip_base::{CancelToken, Code, EntryKind, Error, Job, Limits, ReadAt as _, SilentProgress};
 use mip_testkit::apfs::fix_checksum;
+use mip_testkit::sha256;
 use mip_testkit::shared::{expected, fixtures};
-use sha2::{Digest as _, Sha256};
 
 use crate::common::{bytes, open, walk};
 
 const PASSWORD: &[u8] = b"hunter2hunter2";
-
-fn sha256(data: &[u8]) -> String {
-    hex(&Sha256::digest(data))
-}
 
 /// Path, kind, size and SHA-256 or target of everything, attributes as `path:name`.
 fn listing(volume: &Volume) -> BTreeMap<String, (String, u64, String)> {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mip_base::{CancelToken, Code, Error, Job, Limits, ReadAt, Result, SilentProgress, Source};
-use sha2::{Digest, Sha256};
 
 pub(crate) fn source(bytes: impl Into<Vec<u8>>) -> Source {
     Arc::new(bytes.into())
@@ -55,10 +54,6 @@ pub(crate) fn read_every_way(source: &Source) -> Vec<u8> {
     assert_eq!(source.read_at(source.size(), &mut [0; 4]).unwrap(), 0);
     assert_eq!(source.read_at(u64::MAX, &mut [0; 4]).unwrap(), 0);
     whole
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    mip_base::hex(&Sha256::digest(bytes))
 }
 
 pub(crate) fn gunzip(file: &Path) -> Vec<u8> {

@@ -47,7 +47,7 @@ fn zlib_fork(data: &[u8]) -> Vec<u8> {
 }
 
 /// Types 8, 10, 12: little-endian offsets of all blocks and of the end, then the blocks.
-pub(super) fn offset_table(blocks: &[Vec<u8>]) -> Vec<u8> {
+fn offset_table(blocks: &[Vec<u8>]) -> Vec<u8> {
     let mut at = u32::try_from(4 * (blocks.len() + 1)).unwrap();
     let mut out = at.to_le_bytes().to_vec();
     for b in blocks {

@@ -310,13 +310,6 @@ impl Volume {
             .flags(path, UF_COMPRESSED)
     }
 
-    /// The resource fork of decmpfs types 8 and 12 (and 10) around blocks that are already
-    /// encoded, 64 KiB of the file each.
-    #[must_use]
-    pub fn decmpfs_blocks(blocks: &[Vec<u8>]) -> Vec<u8> {
-        decmpfs::offset_table(blocks)
-    }
-
     /// Everything in `tree`, below the folder `at` (the root when empty).
     #[must_use]
     pub fn tree(mut self, at: &str, tree: &Tree) -> Self {
