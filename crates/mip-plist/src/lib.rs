@@ -3,6 +3,17 @@
 //! Own readers, because a plist is an easy place for a bomb: values shared in a binary plist can
 //! multiply without end, and nesting can exhaust the stack when read or when dropped. Here every
 //! visit of a value, every level and every byte produced is counted.
+//!
+//! ```
+//! use mip_base::Job;
+//!
+//! # fn main() -> mip_base::Result<()> {
+//! let text = b"<plist><dict><key>CFBundleName</key><string>Tool</string></dict></plist>";
+//! let list = mip_plist::read(text, &Job::default())?;
+//! assert_eq!(list.get("CFBundleName").and_then(|v| v.as_str()), Some("Tool"));
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(
     test,

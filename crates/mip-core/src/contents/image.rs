@@ -1,16 +1,11 @@
 //! Disk images: one file without listing the volume, or everything.
 
-use std::io::BufReader;
-
 use mip_base::{Cursor, EntryKind, Error, Job, Result, Source};
 
 use super::container::{UseData, is_in, within_budget};
 use super::{ContentEntry, kind_word, no_entry, not_a_file, sha256};
 use crate::disk_image::{DiskImage, ImageNode};
 use crate::tree::Tree as _;
-
-/// Bytes that are read at once: several chunks of an image, so that they are decoded at once.
-const BUFFER: usize = 1 << 20;
 
 /// As [`Container::list`](super::container::Container::list).
 pub(super) fn list(
@@ -51,8 +46,7 @@ pub(super) fn with_file(
 ) -> Result<ContentEntry> {
     let (node, data) = open(image, path, job)?;
     within_budget("bytes of the file", node.size(), job).map_err(|e| e.within(path))?;
-    use_data(&mut BufReader::with_capacity(BUFFER, Cursor::new(data)))
-        .map_err(|e| e.within(path))?;
+    use_data(&mut Cursor::new(data)).map_err(|e| e.within(path))?;
     entry(path, &node, image, false, job)
 }
 
@@ -106,8 +100,8 @@ fn entry(
     };
     let sha256 = if hash && kind == EntryKind::File {
         within_budget("bytes of the file", node.size(), job).map_err(within)?;
-        let data = Cursor::new(image.open_file(node, job).map_err(within)?);
-        Some(sha256(&mut BufReader::with_capacity(BUFFER, data), job).map_err(within)?)
+        let mut data = Cursor::new(image.open_file(node, job).map_err(within)?);
+        Some(sha256(&mut data, job).map_err(within)?)
     } else {
         None
     };
