@@ -104,10 +104,12 @@ impl std::fmt::Debug for Volume {
     }
 }
 
-/// The bytes of a folder, and where they are on the volume: (first byte, position, length).
+/// The bytes of a folder, and where they are on the volume.
 struct Folder {
     bytes: Vec<u8>,
+    /// First byte in the folder and position on the volume of each piece.
     pieces: Vec<(u64, u64)>,
+    /// Bytes of a piece.
     piece: u64,
 }
 
