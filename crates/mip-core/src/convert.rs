@@ -200,6 +200,10 @@ impl Convert {
         if let Some(e) = &unread {
             let why = format!("the inside was not read ({}: {e})", e.code().text());
             warnings.push(Warning::new("W_UNREAD", why));
+            if e.code() == Code::PasswordMissing {
+                let text = "macOS asks a person for a password before it mounts this image";
+                warnings.push(Warning::new("W_ASKS_USER", text));
+            }
         }
         let carried = self.carried(input, &opened, examined.as_mut(), job).map_err(place)?;
         warnings.extend(carried.warnings.iter().cloned());

@@ -629,6 +629,7 @@ fn an_image_that_is_not_opened_can_be_carried_on_request() {
     let input = Input::source("e.dmg", Arc::new(bytes));
     let report = convert.run(&input, &Output::sink(out), &Job::default()).unwrap();
     assert_eq!((report.payload.form.as_str(), report.payload.read), ("file", false));
+    assert!(report.warnings.iter().any(|w| w.code == "W_ASKS_USER"));
 }
 
 #[test]
