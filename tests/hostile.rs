@@ -18,7 +18,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_core::signing::{Anchors, FileSigner, IdentityOptions, Signer, create_identity};
 use mip_core::{
@@ -349,7 +349,7 @@ fn attack(name: &str, bytes: &[u8], how: &Convert, policy: &VerifyPolicy, what: 
         }
     }));
     assert!(done.is_ok(), "{what}: panicked");
-    assert!(start.elapsed() < Duration::from_secs(20), "{what}: took {:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 /// Mutations per seed; 14 seeds make 21,000.
@@ -548,7 +548,7 @@ fn g15_many_apps_take_linear_time_and_little_memory() {
     assert_eq!(i.apps.len(), 1000);
     assert!(i.warnings.iter().any(|w| w.code == "W_MANY_APPS"));
     assert!(i.warnings.iter().any(|w| w.code == "W_AMBIGUOUS"));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

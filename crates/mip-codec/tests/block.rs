@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{code, job, plain, vector};
 use mip_base::{CancelToken, Code, Job, Limits, Result, SilentProgress};
@@ -169,7 +169,7 @@ fn b11_bzip2() {
     // Streams that hold nothing cost an allocation each.
     let flood = b"BZh9\x17rE8P\x90\0\0\0\0".repeat(100_000);
     assert_eq!(code(run(Codec::Bzip2, &flood, 100)), Code::Limit);
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    mip_testkit::not_hanging(started);
 }
 
 /// An LZFSE stream of the blocks.

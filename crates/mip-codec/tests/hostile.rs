@@ -9,7 +9,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{VECTORS, code, decode, job, plain, read_in, vector};
 use mip_base::{CancelToken, Code, Job, Limits, SilentProgress};
@@ -202,7 +202,7 @@ fn e10_xz_index_bomb() {
     v.extend(b"YZ");
     let start = Instant::now();
     assert_eq!(decode(Compression::Xz, &v).unwrap(), b"");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 fn gzip_header(flags: u8, rest: &[u8]) -> Vec<u8> {
@@ -257,7 +257,7 @@ fn e11_many_members_and_streams_in_linear_time() {
     assert_eq!(decode(Compression::Bzip2, &v).unwrap(), vec![b'x'; 1000]);
     assert_eq!(code(decode(Compression::Bzip2, &v.repeat(100))), Code::Limit);
     assert_eq!(code(decode(Compression::Bzip2, &pack(b"", true).repeat(100_000))), Code::Limit);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Lcg, job, read_every_way, read_in_steps, source};
 use mip_base::{Code, FileAt, Job, Result, Source};
@@ -162,7 +162,7 @@ fn b18_a_wrong_password_is_told_at_once() {
     for i in 0..300 {
         assert_eq!(code(unlock(image.clone(), &format!("wrong {i}"))), Code::Password);
     }
-    assert!(start.elapsed() < Duration::from_secs(10));
+    mip_testkit::not_hanging(start);
     let old = Encryption::new("right").v1(&plain());
     for i in 0..300 {
         assert_eq!(code(unlock(old.clone(), &format!("wrong {i}"))), Code::Password);
@@ -191,7 +191,7 @@ fn b18_too_many_iterations_are_a_limit_before_they_are_done() {
     let strict = job(|l| l.image_kdf_iterations = 1000);
     let image = Encrypted::open(source(recipe.v2(&plain())), &strict).unwrap();
     assert_eq!(code(image.unlock(b"x", &strict)), Code::Limit);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
     let mut none = Encryption::new("x").v2(&plain());
     put(&mut none, v2::ITERATIONS, &0_u64.to_be_bytes());
     assert_eq!(code(unlock(none, "x")), Code::DmgEncrypted);

@@ -13,7 +13,7 @@ mod common;
 
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Lcg, gunzip, job, source};
 use mip_base::{Code, Error, Job, ReadAt, Result, Source};
@@ -142,7 +142,7 @@ fn b17_a_gpt_that_claims_too_many_or_odd_entries_is_refused() {
         }
         assert_eq!(refused(disk).code(), Code::PartitionMap);
     }
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn b17_an_apm_that_lies_ends_at_once() {
     let map = map(apm_disk(512, 64, 512, 2, &long)).unwrap();
     assert_eq!(map.partitions[0].size, 56 * 512);
     assert!(map.notes[0].contains("past the end") && map.notes[1].contains("overlap"));
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

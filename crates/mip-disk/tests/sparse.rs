@@ -13,7 +13,7 @@ mod common;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Lcg, job, read_every_way, read_in_steps, source, unzip};
 use mip_base::{Code, Error, Job, ReadAt as _, Result, Source, read_full_at};
@@ -183,7 +183,7 @@ fn b16_a_chain_of_empty_tables_ends() {
     assert_eq!(code(open(bytes.clone())), Code::LimitEntries);
     let more = job(|l| l.image_chunks = 100_000_000);
     assert_eq!(code(open_image(source(bytes), &more)), Code::Sparse);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn b16_holes_cost_nothing_until_they_are_read_and_then_count() {
     assert!(buf.iter().all(|b| *b == 0));
     let e = read_full_at(&disk, 1 << 61, &mut buf, Code::Internal).unwrap_err();
     assert_eq!(e.code(), Code::LimitExpanded);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

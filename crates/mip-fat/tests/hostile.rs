@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{CancelToken, Code, Error, Job, Limits, ReadAt as _, Result, SilentProgress};
 use mip_fat::Volume;
@@ -40,7 +40,7 @@ fn drain_with(bytes: Vec<u8>, job: &Job) -> Result<u64> {
         })?;
         Ok(n)
     });
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    mip_testkit::not_hanging(started);
     done
 }
 
@@ -168,7 +168,7 @@ fn fat_chain_loops() {
         let volume = Volume::open(Arc::new(bad.bytes), &job).unwrap();
         let started = Instant::now();
         assert_eq!(volume.lookup("D/B", &job).unwrap_err().code(), Code::Fat);
-        assert!(started.elapsed() < Duration::from_secs(1));
+        mip_testkit::not_hanging(started);
     }
     // A loop through every cluster, with a size that needs more steps than there are.
     let mut image = Fat::new(32, 60_000).build(vec![Item::file("A", b"x")]);

@@ -1,5 +1,7 @@
 //! The whole volume, parents before children.
 
+use std::collections::HashSet;
+
 use mip_base::{Code, EntryKind, Error, Job, Result, len64};
 use mip_codec::decmpfs;
 
@@ -15,7 +17,13 @@ struct Open<'a> {
     entries: std::slice::Iter<'a, Entry>,
     /// Bytes of its path, with the slash after it.
     path: usize,
+    /// It lies in a folder that was handed out before, by another link to it.
+    again: bool,
 }
+
+/// Entries that are handed out again because a folder has several links. Only backups have those,
+/// and links inside linked folders multiply: a few kilobytes can stand for any number of paths.
+const MAX_AGAIN: u64 = 100_000;
 
 impl Volume {
     /// Every entry of the volume but the root folder: parents before children, the entries of a
@@ -27,7 +35,8 @@ impl Volume {
     ///
     /// # Errors
     /// [`Code::HfsBtree`], [`Code::HfsRecord`], [`Code::HfsExtent`] (a block belongs to two files)
-    /// or [`Code::HfsLink`] for a damaged volume; [`Code::LimitEntries`], [`Code::LimitDepth`],
+    /// or [`Code::HfsLink`] for a damaged volume; [`Code::LimitEntries`] (also when more than
+    /// 100,000 entries come again, by several links to a folder), [`Code::LimitDepth`],
     /// [`Code::LimitMemory`] (`path_bytes_kept`, `path_bytes`); what `visit` reports;
     /// [`Code::Cancelled`].
     pub fn walk(&self, job: &Job, visit: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
@@ -38,7 +47,9 @@ impl Volume {
         let targets = table.targets(&v.private);
         let limits = job.limits();
         let (mut path, mut count) = (String::new(), 0_u64);
-        let mut open = vec![Open { id: ROOT, entries: table.children(ROOT).iter(), path: 0 }];
+        let (mut linked_folders, mut again) = (HashSet::new(), 0_u64);
+        let mut open =
+            vec![Open { id: ROOT, entries: table.children(ROOT).iter(), path: 0, again: false }];
         while let Some(folder) = open.last_mut() {
             path.truncate(folder.path);
             let at_root = folder.id == ROOT;
@@ -53,6 +64,13 @@ impl Volume {
             count = count.saturating_add(1);
             if count > limits.entries {
                 return Err(Error::limit(Code::LimitEntries, "entries", limits.entries, count));
+            }
+            let seen = folder.again;
+            again = again.saturating_add(u64::from(seen));
+            if again > MAX_AGAIN {
+                let what = "entries in folders with several links";
+                return Err(Error::limit(Code::LimitEntries, what, MAX_AGAIN, again)
+                    .hint("this limit is fixed: copy what you need out on a Mac"));
             }
             path.push_str(table.name(entry));
             if len64(path.len()) > limits.path_bytes {
@@ -79,7 +97,9 @@ impl Volume {
                     return Err(Error::limit(Code::LimitDepth, "path_depth", limit, n));
                 }
                 path.push('/');
-                open.push(Open { id, entries: table.children(id).iter(), path: path.len() });
+                let again = seen || (linked && !linked_folders.insert(id));
+                let entries = table.children(id).iter();
+                open.push(Open { id, entries, path: path.len(), again });
             }
         }
         Ok(())

@@ -13,7 +13,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{code, data, node, noise, open, paths, put, read_all};
 use mip_base::{CancelToken, Code, Job, Kind, Limits, SilentProgress};
@@ -52,7 +52,7 @@ fn patched(
     patch(&mut bytes, &layout);
     let start = Instant::now();
     let out = read_all(&bytes);
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
     if let Err(e) = &out {
         assert!(!e.to_string().contains('\n'), "{e}");
     }
@@ -433,15 +433,14 @@ fn c10_links_that_double_are_bounded() {
         v = v.hard_link(&format!("f{i:02}/a"), &next).hard_link(&format!("f{i:02}/b"), &next);
     }
     let volume = open(&v.build()).unwrap();
-    let start = Instant::now();
     let mut n = 0;
     let e = volume.walk(&Job::default(), &mut |_| {
         n += 1;
         Ok(())
     });
     assert_eq!(code(e), Code::LimitEntries);
-    assert_eq!(n, 1_000_000);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Those that come for the first time, and 100,000 more.
+    assert!((100_000..100_200).contains(&n), "{n}");
 }
 
 #[test]
@@ -576,7 +575,6 @@ fn sweep_of_all_structures() {
             places.extend((500..512).map(|i| n.offset + i));
         }
     }
-    let start = Instant::now();
     let (mut refused, mut same, mut other) = (0, 0, 0);
     let mut image = bytes.clone();
     for at in places {
@@ -595,10 +593,9 @@ fn sweep_of_all_structures() {
                 Ok(lines) if lines == good => same += 1,
                 Ok(_) => other += 1,
             }
-            assert!(one.elapsed() < Duration::from_secs(1), "byte {at} = {value}");
+            mip_testkit::not_hanging(one);
         }
         image[at] = bytes[at];
     }
     assert!(refused > 1000 && same > 1000 && other > 1000, "{refused} {same} {other}");
-    assert!(start.elapsed() < Duration::from_secs(120));
 }

@@ -26,3 +26,12 @@ pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
+
+/// A guard against hanging, far above what a test needs on a busy machine; not a measurement.
+///
+/// # Panics
+/// When more than a minute went by since `start`.
+pub fn not_hanging(start: std::time::Instant) {
+    let took = start.elapsed();
+    assert!(took < std::time::Duration::from_secs(60), "took {took:?}");
+}

@@ -2,7 +2,7 @@
 //! soon; checksums are right unless they are what is wrong.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_apfs::Container as Reader;
 use mip_base::{CancelToken, Code, Job, Limits, ReadAt as _, SilentProgress};
@@ -52,7 +52,7 @@ fn with(image: &[u8], layout: &Layout, at: u64, to: &[u8]) -> Code {
     layout.patch(&mut copy, at, to);
     let start = Instant::now();
     let code = code_of(&copy);
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?} at {at}", start.elapsed());
+    mip_testkit::not_hanging(start);
     code
 }
 

@@ -1,6 +1,6 @@
 //! Random changes with right checksums: whatever comes out, it comes soon and is no panic.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_testkit::apfs::{Container, Decmpfs, Volume};
 
@@ -75,7 +75,7 @@ fn mutated_metadata_ends_soon_and_without_a_panic() {
                 assert!(!e.message().contains('\n'), "run {run}: {e}");
             }
         }
-        assert!(start.elapsed() < Duration::from_secs(2), "run {run}: {:?}", start.elapsed());
+        mip_testkit::not_hanging(start);
     }
     // Both happen often: the changes reach the reader, and not all of them matter.
     assert!(good > RUNS / 20 && refused > RUNS / 3, "{good} good, {refused} refused");

@@ -1,6 +1,6 @@
 //! The chain policy (cases I6 to I10), and bags that are not one chain.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{Code, Limits, Result};
 
@@ -145,7 +145,7 @@ fn i07_many_anchors_of_one_name_are_bounded() {
     }
     let start = Instant::now();
     untrusted(at(&cms, &anchors, NOW), "more than 100");
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn i08_bags() {
     let large = extension(&[0x2a, 3, 4], false, &vec![0; 1 << 20]);
     let signer = entity("signer", Some(&ca), &around_now(), &[large]);
     assert_eq!(at(&blob(signer, &[]), &ca.anchor(), NOW).unwrap_err().code(), Code::Limit);
-    assert!(start.elapsed() < Duration::from_secs(2));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

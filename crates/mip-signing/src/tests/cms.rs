@@ -1,6 +1,6 @@
 //! Hostile signatures (cases I1 to I5, I11 and I17), and every bit of good ones.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{Code, Limits};
 
@@ -202,7 +202,7 @@ fn i04_not_der() {
     {
         assert_eq!(check(bad, &ca.anchor()).unwrap_err().code(), Code::MipSignature);
     }
-    assert!(start.elapsed() < Duration::from_millis(500));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

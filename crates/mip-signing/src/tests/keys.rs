@@ -1,6 +1,6 @@
 //! Keys and key files that must not be used (cases J5 to J9 and J11).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{Code, Kind, Limits, Result};
 use p12_keystore::{
@@ -182,7 +182,7 @@ fn j06_iteration_bombs_are_refused_before_they_run() {
         from_p12(&pfx(Some(0), &encrypted(1, &[0; 64])), Some("x")).unwrap_err().code(),
         Code::Key
     );
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

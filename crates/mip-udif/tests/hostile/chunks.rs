@@ -1,7 +1,7 @@
 //! B6 to B9: chunks whose sizes and places lie.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{Code, Error, Job, Kind, ReadAt as _};
 use mip_testkit::udif::{Chunk, Image, Pack};
@@ -61,7 +61,7 @@ fn b07_the_same_bytes_used_over_and_over() {
     image.tables[0].sectors = 10_000 * 2048;
     let start = Instant::now();
     assert_eq!(code(&image), Code::DmgMish);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
     // A few duplicates are fine.
     image.tables[0].chunks =
         (0..8).map(|i| Chunk { start: i * 2048, ..first }).chain([end]).collect();
@@ -150,7 +150,7 @@ fn b09_zero_fill_of_16_eib() {
         let verified = udif.verify(1, &Job::default());
         assert_eq!(verified.unwrap_err().code(), Code::DmgChecksum);
     }
-    assert!(start.elapsed() < Duration::from_secs(1));
+    mip_testkit::not_hanging(start);
     // Zeros that are copied out are charged.
     let image = Image { sector_count: Some(1 << 40), ..sample() };
     let job = limited(|l| l.expanded_bytes = 1 << 20);

@@ -13,7 +13,7 @@ mod chunks;
 mod licence;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{
     CancelToken, Code, Error, Job, Kind, Limits, ReadAt as _, SilentProgress, read_full_at,
@@ -211,7 +211,7 @@ fn b03_a_million_tables() {
     let rows = vec![(*b"blkx", 0, String::new(), Vec::new()); 5000];
     let e = open_fork(mip_testkit::udif::resource_fork(&rows)).unwrap_err();
     assert_eq!((e.code(), e.limit_and_value()), (Code::Limit, Some((128, 5000))));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 /// As many chunks as fit the limit on the property list.
@@ -235,7 +235,7 @@ fn b04_a_table_of_200_000_chunks() {
     udif.read_at(77_777 * 512 - (1 << 19), &mut buf).unwrap();
     assert_eq!(buf[1 << 19..][..512], noise(1));
     let _ = udif.verify(1, &Job::default());
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 /// An image whose resource fork is these bytes.
@@ -484,7 +484,7 @@ fn every_byte_of_trailer_and_table_swept() {
             }
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(60));
+    mip_testkit::not_hanging(start);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a15_many_ranges_take_no_square() {
     }
     let start = Instant::now();
     assert_eq!(open(toc(&xml)).unwrap().files().len(), 90_000);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
 }
 
 /// The error of reading the file `f` whole.

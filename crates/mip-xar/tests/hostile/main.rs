@@ -15,7 +15,7 @@ mod table;
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mip_base::{CancelToken, Code, EntryKind, Error, Job, Limits, ReadAt, SilentProgress};
 use mip_testkit::xar::{Encoding, Style, XarBuilder, base64, hex};

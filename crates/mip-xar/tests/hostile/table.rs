@@ -166,7 +166,7 @@ fn a10_many_attributes() {
     assert_eq!(code(toc(&format!("<x{attributes}/>"))), Code::LimitXml);
     let spaces: String = (0..100_000).map(|i| format!(" xmlns:a{i}='u'")).collect();
     assert_eq!(code(toc(&format!("<x{spaces}/>"))), Code::LimitXml);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    mip_testkit::not_hanging(start);
     assert_eq!(code(toc("<x a='1' a='2'/>")), Code::Xml);
 }
 
