@@ -9,28 +9,15 @@ use mip_core::signing::Password;
 use mip_core::{LookOptions, REPORT_VERSION};
 
 use crate::args::{CatArgs, usage};
-use crate::commands::{shown, steps};
+use crate::commands::{inside, shown};
 use crate::context::{Context, Reply, about};
 use crate::output::{self, json};
 use crate::password::Source;
 
 pub(crate) fn run(args: &CatArgs, context: &Context) -> Result<Reply> {
-    let (file, inside) = steps(&args.file);
-    let path = match (inside, &args.path) {
-        (None, Some(path)) => path.clone(),
-        (Some(path), None) => path,
-        (None, None) => {
-            return Err(usage(
-                "nothing says which file",
-                "give PATH; `mip files` lists what there is",
-            ));
-        }
-        (Some(_), Some(_)) => {
-            return Err(usage(
-                "FILE has a path inside already",
-                "give the path either behind FILE// or as PATH",
-            ));
-        }
+    let (file, paths) = inside(&args.file, args.path.as_slice())?;
+    let [path] = paths.as_slice() else {
+        return Err(usage("nothing says which file", "give PATH; `mip files` lists what there is"));
     };
     let job = context.job(&shown(&file, &args.stdin.stdin_name));
     let place = |e| about(&file, e);
@@ -40,9 +27,9 @@ pub(crate) fn run(args: &CatArgs, context: &Context) -> Result<Reply> {
         let mut options = LookOptions::new();
         options.image_password = password.cloned();
         if context.json {
-            mip_core::cat(&input, &path, &mut kept, &options, &job)
+            mip_core::cat(&input, path, &mut kept, &options, &job)
         } else {
-            mip_core::cat(&input, &path, &mut output::Stdout, &options, &job)
+            mip_core::cat(&input, path, &mut output::Stdout, &options, &job)
         }
     };
     let entry = Source::image(&args.password).with(&file, &mut work).map_err(place)?;

@@ -4,8 +4,8 @@ use mip_base::{Result, escape};
 use mip_core::signing::Password;
 use mip_core::{ContentEntry, Contents, Input, Job, LookOptions};
 
-use crate::args::{FilesArgs, usage};
-use crate::commands::{shown, steps};
+use crate::args::FilesArgs;
+use crate::commands::{inside, shown};
 use crate::context::{Context, Reply, about};
 use crate::output::{self, json};
 use crate::password::Source;
@@ -14,17 +14,7 @@ use crate::password::Source;
 const BATCH: usize = 64 << 10;
 
 pub(crate) fn run(args: &FilesArgs, context: &Context) -> Result<Reply> {
-    let (file, inside) = steps(&args.file);
-    let paths = match (inside, args.paths.as_slice()) {
-        (None, paths) => paths.to_vec(),
-        (Some(path), []) => vec![path],
-        (Some(_), _) => {
-            return Err(usage(
-                "FILE has a path inside already",
-                "give the path either behind FILE// or as PATH",
-            ));
-        }
-    };
+    let (file, paths) = inside(&args.file, &args.paths)?;
     let job = context.job(&shown(&file, &args.stdin.stdin_name));
     let place = |e| about(&file, e);
     let input = context.input(&file, &args.stdin.stdin_name, &job).map_err(place)?;

@@ -53,6 +53,18 @@ fn steps(file: &Path) -> (PathBuf, Option<String>) {
         .unwrap_or_else(whole)
 }
 
+/// The file, and the paths inside it: those that are given, or the one that the file's name carries.
+fn inside(file: &Path, given: &[String]) -> Result<(PathBuf, Vec<String>)> {
+    match (steps(file), given) {
+        ((file, None), given) => Ok((file, given.to_vec())),
+        ((file, Some(path)), []) => Ok((file, vec![path])),
+        _ => Err(usage(
+            "FILE has a path inside already",
+            "give the path either behind FILE// or as PATH",
+        )),
+    }
+}
+
 /// Whether `path` is a folder that a Mac shows as one file, by its name.
 fn is_bundle(path: &Path) -> bool {
     let known = ["app", "pkg", "mpkg", "sparsebundle"];
