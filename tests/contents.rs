@@ -384,3 +384,15 @@ fn files_of_an_image_show_links_owners_and_the_volumes_own_spelling() {
         assert_eq!(json(&[typed]), below, "{typed}");
     }
 }
+
+#[test]
+fn a_damaged_file_that_a_zip_stores_as_it_is_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let zip = dir.path().join("a.zip");
+    let mut bytes = mip_testkit::tree::Tree::new().file("a.txt", 0o644, *b"unmistakable").zip();
+    let at = bytes.windows(12).position(|w| w == b"unmistakable").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&zip, &bytes).unwrap();
+    let mut cat = mip();
+    assert_eq!(refused(cat.arg("cat").arg(&zip).arg("a.txt")).1, "E_ZIP");
+}

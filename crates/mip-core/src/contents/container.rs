@@ -1,6 +1,5 @@
 //! A container that is open: how it lists, finds and hands out.
 
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::disk_image::{DiskImage, is_bundle};
 use crate::input::spool;
 use crate::inspect::{positioned, unpacked};
 use crate::probe::{Format, probe};
-use crate::tree::{self, Container as Archive, Tree, TreeEntry};
+use crate::tree::{self, Container as Archive, Tree, TreeEntry, UseData};
 
 /// Something that holds files.
 pub(super) enum Container {
@@ -27,9 +26,6 @@ pub(super) enum Container {
     /// A disk image.
     Image(DiskImage),
 }
-
-/// What is called with the bytes of a file.
-pub(super) type UseData<'v> = dyn FnMut(&mut dyn Read) -> Result<()> + 'v;
 
 impl Container {
     pub(super) fn folder(path: &Path, options: &LookOptions, job: &Job) -> Result<Self> {
@@ -349,21 +345,6 @@ fn tree_file(
     use_data: &mut UseData<'_>,
 ) -> Result<ContentEntry> {
     let (index, entry) = tree_entry(tree, path)?;
-    let within = |e: Error| e.within(path);
-    if let Some(section) = tree.section(index).map_err(within)? {
-        use_data(&mut section.reader()).map_err(within)?;
-        return Ok(of_tree(entry));
-    }
-    let mut found = false;
-    let parent = entry.path.parent();
-    tree.walk(parent.as_ref(), job, &mut |e, data| {
-        if e.path == entry.path
-            && let Some(data) = data
-        {
-            found = true;
-            use_data(data)?;
-        }
-        Ok(())
-    })?;
-    if found { Ok(of_tree(entry)) } else { Err(no_entry(path)) }
+    tree.stream(index, job, use_data).map_err(|e| e.within(path))?;
+    Ok(of_tree(entry))
 }

@@ -2,10 +2,10 @@
 
 use mip_base::{Cursor, EntryKind, Error, Job, Result, Source};
 
-use super::container::{UseData, is_in, within_budget};
+use super::container::{is_in, within_budget};
 use super::{ContentEntry, kind_word, no_entry, not_a_file, sha256};
 use crate::disk_image::{DiskImage, ImageNode};
-use crate::tree::Tree as _;
+use crate::tree::{Tree as _, UseData};
 
 /// As [`Container::list`](super::container::Container::list).
 pub(super) fn list(

@@ -10,7 +10,6 @@ mod zip;
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use mip_base::{
     Code, EntryKind, EntryPath, Error, Job, Result, Section, Source, read_some, read_up_to,
@@ -48,6 +47,9 @@ pub struct TreeEntry {
 /// end has not.
 pub type Visit<'v> = dyn FnMut(&TreeEntry, Option<&mut (dyn Read + Send)>) -> Result<()> + 'v;
 
+/// What is called with the data of one file.
+pub type UseData<'u> = dyn FnMut(&mut dyn Read) -> Result<()> + 'u;
+
 /// Files below one root.
 pub trait Tree: std::fmt::Debug + Send + Sync {
     /// The table of what is in the tree.
@@ -67,6 +69,19 @@ pub trait Tree: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`walk`](Self::walk).
     fn section(&self, index: usize) -> Result<Option<Section>>;
+
+    /// Hands the data of file `index` over, from its start. Nothing beside it is opened. What is
+    /// read to its end has been checked, as in [`walk`](Self::walk).
+    ///
+    /// # Errors
+    /// As [`walk`](Self::walk); what `use_data` returns.
+    fn stream(&self, index: usize, job: &Job, use_data: &mut UseData<'_>) -> Result<()> {
+        job.check()?;
+        match self.section(index)? {
+            Some(section) => use_data(&mut section.reader()),
+            None => Err(Error::new(Code::Internal, "is not a file")),
+        }
+    }
 
     /// All bytes of file `index`, checked.
     ///
@@ -134,9 +149,6 @@ pub fn open_directory(path: &Path, job: &Job) -> Result<Box<dyn Tree>> {
     Ok(Box::new(DirectoryTree::open(path, job)?))
 }
 
-/// Files up to this size are unpacked into memory: a band of a sparse bundle has 8 MiB.
-const IN_MEMORY: u64 = 8 << 20;
-
 /// The bytes of a file in a tree, where they can be read at positions.
 pub(crate) fn positioned(tree: &dyn Tree, index: usize, job: &Job) -> Result<Section> {
     if let Some(section) = tree.section(index)? {
@@ -149,20 +161,9 @@ pub(crate) fn positioned(tree: &dyn Tree, index: usize, job: &Job) -> Result<Sec
         let why = "is not a file";
         return Err(Error::new(Code::Unsupported, why).within(entry.path.as_str()));
     }
-    // By itself: a walk passes everything beside it, and the bands of a sparse bundle, which may
-    // be many and small, are asked for one after the other.
-    if entry.size <= IN_MEMORY {
-        return Ok(Section::whole(Arc::new(tree.read(index, IN_MEMORY, job)?)));
-    }
-    let (wanted, size) = (entry.path.clone(), entry.size);
     let mut copy = None;
-    let parent = entry.path.parent();
-    tree.walk(parent.as_ref(), job, &mut |e, data| {
-        if e.path == wanted
-            && let Some(data) = data
-        {
-            copy = Some(spool(data, Some(size), job.limits().expanded_bytes, job)?);
-        }
+    tree.stream(index, job, &mut |data| {
+        copy = Some(spool(data, Some(entry.size), job.limits().expanded_bytes, job)?);
         Ok(())
     })?;
     let copy = copy.ok_or_else(|| Error::new(Code::Truncated, "the entry has no data"))?;

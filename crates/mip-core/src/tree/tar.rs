@@ -18,7 +18,7 @@ use mip_codec::Compression;
 
 use self::reader::{Member, TarReader};
 use super::listing::{Builder, Listing};
-use super::{Tree, TreeEntry, Visit, read_all, read_head};
+use super::{Tree, TreeEntry, UseData, Visit, read_all, read_head};
 use crate::input::spool;
 
 /// A tar file.
@@ -269,6 +269,13 @@ impl Tree for TarTree {
         match self.file.slice(*offset, entry.size) {
             Some(s) => Ok(Some(s)),
             None => Err(changed()),
+        }
+    }
+
+    fn stream(&self, index: usize, job: &Job, use_data: &mut UseData<'_>) -> Result<()> {
+        match self.kept.get(&index) {
+            Some(Kept::Whole(data)) => use_data(&mut data.as_slice()),
+            _ => self.with_data(index, job, |input, _| use_data(input)),
         }
     }
 

@@ -13,7 +13,7 @@ use mip_base::{
 use mip_base::{escape_bytes, read_full_at};
 
 use super::listing::{Builder, Listing};
-use super::{Tree, TreeEntry, Visit, read_all, read_head};
+use super::{Tree, TreeEntry, UseData, Visit, read_all, read_head};
 use crate::app::{RUNS_HEAD, runs};
 
 /// A zip file.
@@ -186,6 +186,11 @@ impl Tree for ZipTree {
             }
             _ => Ok(None),
         }
+    }
+
+    fn stream(&self, index: usize, job: &Job, use_data: &mut UseData<'_>) -> Result<()> {
+        let (entry, stored, data) = self.open_file(index)?;
+        use_data(&mut Reader::new(&data, stored, entry.size, job))
     }
 
     fn read(&self, index: usize, limit: u64, job: &Job) -> Result<Vec<u8>> {
