@@ -12,15 +12,14 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use mip_apfs::{Container, Volume};
-use mip_base::{Cursor, EntryKind, FileAt, Job, Source, hex};
+use mip_base::{Cursor, EntryKind, FileAt, Job, Source};
 use mip_disk::{encrypted, partition, volume};
 use mip_testkit::shared::{expected, fixtures};
-use sha2::{Digest as _, Sha256};
+use mip_testkit::{digest, sha256};
 
 /// Kind, size, and SHA-256 or target of each path; attributes are `path:name`.
 type Listing = BTreeMap<String, (String, u64, String)>;
@@ -48,21 +47,6 @@ fn open(path: &Path, password: Option<&str>, job: &Job) -> Volume {
     volume_of(&disk, job)
 }
 
-fn digest(source: Source) -> (u64, String) {
-    let (mut h, mut n) = (Sha256::new(), 0);
-    let mut cursor = Cursor::new(source);
-    let mut buf = vec![0; 77_777];
-    loop {
-        match cursor.read(&mut buf).unwrap() {
-            0 => return (n, hex(&h.finalize())),
-            got => {
-                n += got as u64;
-                h.update(&buf[..got]);
-            }
-        }
-    }
-}
-
 fn listing(volume: &Volume, job: &Job) -> Listing {
     let mut out = Listing::new();
     volume
@@ -71,7 +55,7 @@ fn listing(volume: &Volume, job: &Job) -> Listing {
                 EntryKind::Directory => ("dir", String::new()),
                 EntryKind::Symlink => ("symlink", volume.read_link(&f.node, job)?),
                 EntryKind::File => {
-                    let (size, sha256) = digest(volume.open_file(&f.node, job)?);
+                    let (size, sha256) = digest(Cursor::new(volume.open_file(&f.node, job)?));
                     assert_eq!(size, f.node.size, "{}", f.path);
                     ("file", sha256)
                 }
@@ -79,7 +63,7 @@ fn listing(volume: &Volume, job: &Job) -> Listing {
             };
             for x in volume.xattrs(&f.node, job)? {
                 let value = volume.xattr(&f.node, &x.name, x.size, job)?.unwrap();
-                let row = ("file".to_owned(), x.size, hex(&Sha256::digest(&value)));
+                let row = ("file".to_owned(), x.size, sha256(&value));
                 out.insert(format!("{}:{}", f.path, x.name), row);
             }
             assert_eq!(volume.lookup(&f.path, job)?.as_ref(), Some(&f.node));

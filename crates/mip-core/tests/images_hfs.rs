@@ -17,11 +17,11 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use mip_base::{Cursor, EntryKind, FileAt, Job, ReadAt as _, Source, hex};
+use mip_base::{Cursor, EntryKind, FileAt, Job, ReadAt as _, Source};
 use mip_disk::{partition, volume};
 use mip_hfsplus::{Node, Volume};
 use mip_testkit::shared::{expected, fixtures};
-use sha2::{Digest as _, Sha256};
+use mip_testkit::{digest, sha256};
 
 const IMAGES: &[&str] = &[
     "dmg-udif/autopkg-Test.dmg",
@@ -68,21 +68,6 @@ fn image(path: &Path, job: &Job) -> Source {
         return Arc::new(mip_udif::Udif::open(file, job).unwrap());
     }
     file
-}
-
-fn digest(source: Source) -> (u64, String) {
-    let (mut h, mut n) = (Sha256::new(), 0);
-    let mut cursor = Cursor::new(source);
-    let mut buf = vec![0; 77_777];
-    loop {
-        match cursor.read(&mut buf).unwrap() {
-            0 => return (n, hex(&h.finalize())),
-            got => {
-                n += got as u64;
-                h.update(&buf[..got]);
-            }
-        }
-    }
 }
 
 /// The volume's own entries, which 7-Zip lists and macOS does not.
@@ -132,7 +117,7 @@ impl Checker<'_> {
                 assert_eq!((kind.as_str(), size, &what), ("symlink", node.size, &target), "{path}");
             }
             EntryKind::File => {
-                let mine = digest(self.volume.open_file(node, self.job).unwrap());
+                let mine = digest(Cursor::new(self.volume.open_file(node, self.job).unwrap()));
                 assert_eq!((kind.as_str(), node.size), ("file", mine.0), "{path}");
                 if node.links > 1 {
                     assert_eq!(size, 0, "{path}: 7-Zip does not follow hard links");
@@ -149,7 +134,7 @@ impl Checker<'_> {
     fn streams(&mut self, path: &str, shown: &str, node: &Node) {
         if let Some(fork) = self.volume.resource_fork(node, self.job).unwrap() {
             let (_, size, what) = self.members.remove(&format!("{shown}:rsrc")).expect(path);
-            assert_eq!(digest(fork), (size, what), "{path}:rsrc");
+            assert_eq!(digest(Cursor::new(fork)), (size, what), "{path}:rsrc");
         }
         for x in self.volume.xattrs(node, self.job).unwrap() {
             let value = self.volume.xattr(node, &x.name, 1 << 20, self.job).unwrap().unwrap();
@@ -159,7 +144,7 @@ impl Checker<'_> {
             }
             let m = self.members.remove(&format!("{shown}:{}", x.name));
             let (_, size, what) = m.unwrap_or_else(|| panic!("{path}:{}", x.name));
-            assert_eq!((x.size, hex(&Sha256::digest(&value))), (size, what), "{path}:{}", x.name);
+            assert_eq!((x.size, sha256(&value)), (size, what), "{path}:{}", x.name);
         }
     }
 }
@@ -243,12 +228,9 @@ fn the_volume_of_an_apple_partition_map_is_read() {
     assert_eq!(paths, ["f.txt"]);
     let node = volume.lookup("F.TXT", &job).unwrap().unwrap();
     assert_eq!(
-        digest(volume.open_file(&node, &job).unwrap()),
+        digest(Cursor::new(volume.open_file(&node, &job).unwrap())),
         (12, "7cfa0059e5d32af34fa3deb07e12ffc2472ca0ff2deda4b1e673907fa5a108e0".to_owned())
     );
     let value = volume.xattr(&node, "com.apple.provenance", 100, &job).unwrap().unwrap();
-    assert_eq!(
-        hex(&Sha256::digest(value)),
-        "42792b5d3fdc4c191e7444e3299b830a018cee5daa9628f1b0b95dd51828d44b"
-    );
+    assert_eq!(sha256(&value), "42792b5d3fdc4c191e7444e3299b830a018cee5daa9628f1b0b95dd51828d44b");
 }

@@ -27,6 +27,23 @@ pub fn sha256(bytes: &[u8]) -> String {
     sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// Bytes and SHA-256 of all that `input` gives, read in pieces of an odd size.
+///
+/// # Panics
+/// When reading fails.
+pub fn digest(mut input: impl std::io::Read) -> (u64, String) {
+    use sha2::Digest as _;
+    let (mut hash, mut bytes, mut piece) = (sha2::Sha256::new(), 0, vec![0; 77_777]);
+    loop {
+        let n = input.read(&mut piece).expect("readable");
+        if n == 0 {
+            return (bytes, hash.finalize().iter().map(|b| format!("{b:02x}")).collect());
+        }
+        bytes += n as u64;
+        hash.update(&piece[..n]);
+    }
+}
+
 /// A guard against hanging, far above what a test needs on a busy machine; not a measurement.
 ///
 /// # Panics
