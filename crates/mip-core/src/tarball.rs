@@ -39,7 +39,7 @@ pub struct TarballOptions {
 
 impl Default for TarballOptions {
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = crate::verify::threads(None);
         Self { mtime: DEFAULT_MTIME, level: DEFAULT_LEVEL, threads }
     }
 }

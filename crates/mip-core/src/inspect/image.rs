@@ -162,7 +162,7 @@ pub(super) fn examine(
     let tree = Arc::new(image.tree(false, job)?);
     let mut facts = image.facts(place.shown, Some(&tree), options.licence_text);
     if options.verify_image {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = crate::verify::threads(None);
         facts.checksums = image.verify(threads, job)?;
     }
     let found = inside(place, &tree, info, context)?;
