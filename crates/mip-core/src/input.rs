@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mip_base::{Code, Error, FileAt, Job, ReadAt, Result, Source, escape, read_some};
+use mip_base::{Code, Error, FileAt, Job, ReadAt, Result, Section, Source, escape, read_some};
+use mip_codec::Compression;
 
 /// An installer or an archive to read.
 #[derive(Clone)]
@@ -198,6 +199,18 @@ pub(crate) fn spool(
         Some(f) => Arc::new(FileAt::from_file(f)?),
         None => Arc::new(small),
     })
+}
+
+/// Decompresses a file to where it can be read at positions. `size`, when known, must be exact.
+pub(crate) fn unpacked(
+    data: &Section,
+    how: Compression,
+    size: Option<u64>,
+    job: &Job,
+) -> Result<Source> {
+    let input = Box::new(std::io::BufReader::with_capacity(1 << 18, data.reader()));
+    let mut decoder = mip_codec::decoder(how, input, job)?;
+    spool(decoder.as_mut(), size, job.limits().expanded_bytes, job)
 }
 
 #[cfg(test)]

@@ -10,10 +10,9 @@ use mip_xar::{Xar, XarFile};
 use super::stream::{Stream, Then};
 use super::{ContentEntry, LookOptions, image, kind_word, no_entry, not_a_file, sha256};
 use crate::disk_image::{DiskImage, is_bundle};
-use crate::input::spool;
-use crate::inspect::{positioned, unpacked};
+use crate::input::{spool, unpacked};
 use crate::probe::{Format, probe};
-use crate::tree::{self, Container as Archive, Tree, TreeEntry, UseData};
+use crate::tree::{self, Container as Archive, Tree, TreeEntry, UseData, positioned};
 
 /// Something that holds files.
 pub(super) enum Container {
@@ -52,7 +51,7 @@ impl Container {
             }
             Format::Compressed(how) => match Stream::open(data.clone(), job) {
                 // What is packed is something else.
-                Err(e) if e.code() == Code::Cpio => disk(unpacked(data, how, job)?),
+                Err(e) if e.code() == Code::Cpio => disk(unpacked(&data, how.codec(), None, job)?),
                 stream => Ok(Self::Stream(stream?)),
             },
             Format::Other(what) if !what.is_empty() => Err(not_a_container(what)),

@@ -8,9 +8,10 @@ use mip_base::{
 
 use super::candidates::{Candidate, candidates, is_packed_image};
 use super::tree::{Selected, by_identifier, examine_one, select, several};
-use super::{Context, Examined, Place, Subject, examine_file, spool};
+use super::{Context, Examined, Place, Subject, examine_file};
 use crate::app::has_extension;
 use crate::disk_image::{DiskImage, ImageFormat, ImageTree};
+use crate::input::unpacked;
 use crate::inspection::{ImagePayload, ImagePurpose, InputFormat, InputInfo, Inspection, Warning};
 use crate::probe::{Format, TarCompression, compressed_unknown, probe};
 use crate::tree::Tree;
@@ -102,7 +103,7 @@ pub(super) fn examine_packed(
     if !is_packed_image(place.name) && !starts_like_one(&data, how, job) {
         return Err(compressed_unknown());
     }
-    let image = unpacked(data, how, job)?;
+    let image = unpacked(&data, how.codec(), None, job)?;
     let name = place.name.rsplit_once('.').map_or(place.name, |(stem, _)| stem);
     let inner = Place { name, ..place };
     let data = Section::whole(image.clone());
@@ -141,13 +142,6 @@ fn starts_like_one(data: &Section, how: TarCompression, job: &Job) -> bool {
     probe(&head, job).is_ok_and(|f| {
         matches!(f, Format::Xar | Format::EncryptedImage | Format::SparseImage | Format::RawImage)
     })
-}
-
-/// Decompresses a file to where it can be read at positions.
-pub(crate) fn unpacked(data: Section, how: TarCompression, job: &Job) -> Result<Source> {
-    let input = Box::new(std::io::BufReader::with_capacity(1 << 18, data.reader()));
-    let mut decoder = mip_codec::decoder(how.codec(), input, job)?;
-    spool(decoder.as_mut(), None, job.limits().expanded_bytes, job)
 }
 
 /// The volumes of an image.

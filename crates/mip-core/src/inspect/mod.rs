@@ -14,17 +14,16 @@ use mip_base::{
 };
 use mip_signing::Password;
 
-pub(crate) use self::image::{Carrier, Carries, unpacked};
+pub(crate) use self::image::{Carrier, Carries};
 use crate::app::has_extension;
 use crate::disk_image::{DiskImage, is_bundle};
 use crate::icon;
-use crate::input::{Input, Opened, spool};
+use crate::input::{Input, Opened};
 use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection, Warning};
 use crate::metadata::decide;
 use crate::package::{FlatPackage, PackageFindings, PayloadScan};
 use crate::probe::{Format, TarCompression, probe};
 use crate::pump;
-pub(crate) use crate::tree::positioned;
 use crate::tree::{self as trees, Container, Tree};
 
 /// How an input is read.

@@ -8,13 +8,13 @@ use super::app::{examine_app, many_apps};
 use super::candidates::{Candidate, candidates, list};
 use super::{
     Context, Examined, InspectOptions, Place, Subject, conclude, examine_file, examine_flat, image,
-    positioned, within_once,
+    within_once,
 };
 use crate::app::{self, AppBundle, MAX_APPS, has_extension};
 use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection, Warning};
 use crate::package::bundle::{self, BundlePackage};
 use crate::probe::{Format, probe};
-use crate::tree::Tree;
+use crate::tree::{Tree, positioned};
 
 pub(super) fn examine(
     place: Place<'_>,

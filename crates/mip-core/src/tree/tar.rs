@@ -19,7 +19,7 @@ use mip_codec::Compression;
 use self::reader::{Member, TarReader};
 use super::listing::{Builder, Listing};
 use super::{Tree, TreeEntry, UseData, Visit, read_all, read_head};
-use crate::input::spool;
+use crate::input::unpacked;
 
 /// A tar file.
 #[derive(Debug)]
@@ -133,10 +133,7 @@ impl TarTree {
         let used = self.again.fetch_add(end, Ordering::Relaxed).saturating_add(end);
         if self.copy.get().is_none() && used > self.decoded.saturating_mul(2).saturating_add(AGAIN)
         {
-            let raw = std::io::BufReader::with_capacity(1 << 18, self.file.reader());
-            let mut all = mip_codec::decoder(self.compression, Box::new(raw), job)?;
-            let limit = job.limits().expanded_bytes;
-            let copy = spool(&mut all, Some(self.decoded), limit, job)?;
+            let copy = unpacked(&self.file, self.compression, Some(self.decoded), job)?;
             // Another thread may have been first: both copies are the same.
             let _ = self.copy.set(Section::whole(copy));
         }
