@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mip-bom", &["mip-base", "mip-codec"]),
     ("mip-archive", &["mip-base"]),
     ("mip-signing", &["mip-base"]),
+    ("mip-codesign", &["mip-base", "mip-plist", "mip-signing"]),
     (
         "mip-core",
         &[
@@ -45,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mip-fat",
             "mip-archive",
             "mip-signing",
+            "mip-codesign",
         ],
     ),
     ("mip-cli", &["mip-base", "mip-core"]),

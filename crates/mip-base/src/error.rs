@@ -348,6 +348,18 @@ codes! {
     /// A device, socket or pipe among the files.
     SpecialFile = "E_SPECIAL_FILE", Policy, "remove it: only files, folders and symbolic links can be carried";
 
+    // ---- policy on who signed the input, and on warnings
+    /// The input is not signed, and a signature was asked for.
+    SourceUnsigned = "E_SOURCE_UNSIGNED", Policy, "get the signed installer from its vendor";
+    /// The signature on the input does not hold, or does not lead to a root of Apple's.
+    SourceSignature = "E_SOURCE_SIGNATURE", Policy, "do not install it: get the installer again from its vendor";
+    /// The input is signed by another team than the one that was asked for.
+    SourceTeam = "E_SOURCE_TEAM", Policy, "check who made it";
+    /// No stapled notarization ticket, and one was asked for.
+    SourceNotarization = "E_SOURCE_NOTARIZATION", Policy, "a Mac can ask Apple; staple the ticket there with `xcrun stapler staple`";
+    /// A warning that was not to be accepted.
+    Denied = "E_DENIED", Policy, "see what the warning advises";
+
     // ---- output
     /// The output could not be written.
     OutputIo = "E_OUTPUT_IO", OutputIo, "check free space and permissions of the output folder";
@@ -367,6 +379,12 @@ codes! {
     KeyMismatch = "E_KEY_MISMATCH", Key, "give the certificate that was issued for this key";
     /// The signing certificate cannot be used for signing (expired, wrong purpose, …).
     Certificate = "E_CERTIFICATE", Key, "";
+
+    // ---- code signatures
+    /// A program is not the Mach-O file that its header describes.
+    MachO = "E_MACHO", Malformed, "the app is damaged: download or build it again";
+    /// A code signature breaks its format.
+    CodeSignature = "E_CODE_SIGNATURE", Malformed, "the app is damaged: download or build it again";
 
     // ---- MIP archives
     /// The file is not a MIP archive of the profile that is known.

@@ -64,6 +64,9 @@ pub struct Limits {
     /// Most compressed bytes of a package's payload that `inspect` reads for what the
     /// package's own tables leave out.
     pub payload_scan: u64,
+    /// Most bytes that are read to compare them with the signatures on an input, unless all of
+    /// them are asked for.
+    pub signature_scan: u64,
     /// One chunk of a disk image when decoded.
     pub image_chunk: u64,
     /// Chunks in all block tables of a disk image.
@@ -141,6 +144,7 @@ impl Default for Limits {
             kdf_iterations: 5_000_000,
             index_bytes: 64 << 20,
             payload_scan: 64 << 20,
+            signature_scan: 64 << 20,
             image_chunk: 32 << 20,
             image_chunks: 4_000_000,
             image_tables: 128,

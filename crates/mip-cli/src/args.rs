@@ -8,8 +8,10 @@ use mip_base::{Code, Error, Limits, Result};
 use crate::limits::{self, Change};
 
 mod contents;
+mod look;
 
 pub(crate) use contents::{CatArgs, FilesArgs, ImagePasswordArgs};
+pub(crate) use look::{LookArgs, Scan, SignatureChoice};
 
 const TOUR: &str = "\
 A first tour (a throw-away identity, one archive, one check):
@@ -128,34 +130,6 @@ pub(crate) struct StdinArgs {
     /// File name for the input when it is - (stdin)
     #[arg(long, value_name = "NAME", default_value = "stdin")]
     pub(crate) stdin_name: String,
-}
-
-/// How an installer is looked at.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct LookArgs {
-    /// Bundle identifier or path of the app that the installer is about, when it holds several
-    #[arg(long, value_name = "ID")]
-    pub(crate) primary_app: Option<String>,
-    /// Path of the installer inside a disk image, zip or tar file that holds several
-    #[arg(long, value_name = "PATH")]
-    pub(crate) select: Option<String>,
-    /// When to read package payloads; auto: for what the package's own tables leave out
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub(crate) payload_scan: Scan,
-    /// Compare the checksums that a disk image carries, which reads all of it
-    #[arg(long)]
-    pub(crate) verify_image: bool,
-    #[command(flatten)]
-    pub(crate) password: ImagePasswordArgs,
-}
-
-/// When to read payloads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Scan {
-    #[default]
-    Auto,
-    Never,
-    Always,
 }
 
 /// What of a disk image is carried.

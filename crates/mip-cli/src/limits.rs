@@ -15,7 +15,7 @@ limit_table! {
     input_bytes toc_compressed toc_bytes toc_files path_bytes_kept xml_depth xml_attributes xml_text
     entries path_bytes component_bytes path_depth link_bytes nesting expanded_bytes ratio ratio_from
     lzma_memory plist_bytes plist_depth plist_visits small_file cms_bytes certificates pkcs12_bytes
-    kdf_iterations index_bytes payload_scan image_chunk image_chunks image_tables image_resources
+    kdf_iterations index_bytes payload_scan signature_scan image_chunk image_chunks image_tables image_resources
     partitions apfs_volumes image_kdf_iterations image_cache
 }
 

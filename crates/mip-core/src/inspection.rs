@@ -10,11 +10,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod image;
+mod trust;
+mod warning;
 
 pub use image::{
     ChecksumState, ImageInfo, ImagePayload, ImagePurpose, LicenceInfo, LicenceText, PartitionInfo,
     VolumeInfo,
 };
+pub use trust::*;
+pub use warning::{WARNINGS, Warning, WarningInfo};
 
 /// The version of the JSON form. Raised when a key is removed or changes its meaning;
 /// new keys do not raise it.
@@ -48,6 +52,10 @@ pub struct Inspection {
     pub installer: InstallerInfo,
     /// Every app in it. At most one is primary.
     pub apps: Vec<AppInfo>,
+    /// Who signed it, as far as that can be told.
+    pub trust: TrustInfo,
+    /// Whether Apple's own MDM channel takes it.
+    pub apple_mdm: AppleMdm,
     /// What an admin should know before trusting the values above.
     pub warnings: Vec<Warning>,
     /// Quirks that were tolerated.
@@ -65,6 +73,8 @@ impl Inspection {
             identity: Identity::default(),
             installer: InstallerInfo::default(),
             apps: Vec::new(),
+            trust: TrustInfo::default(),
+            apple_mdm: AppleMdm::default(),
             warnings: Vec::new(),
             notes: Vec::new(),
         }
@@ -392,6 +402,8 @@ pub struct ScriptInfo {
     pub interpreter: Option<String>,
     /// Bytes; `None` when the package names the script and its archive was not readable.
     pub size: Option<u64>,
+    /// Its first lines, where they were asked for. As they are: escape them before showing.
+    pub head: Vec<String>,
 }
 
 /// A bundle that a package lists.
@@ -523,21 +535,8 @@ pub struct AppInfo {
     pub localized_names: BTreeMap<String, String>,
     /// Whether the Installer may put it elsewhere when the user moved it.
     pub relocatable: Option<bool>,
-}
-
-/// Something an admin should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Warning {
-    /// A stable code, `W_…`.
-    pub code: &'static str,
-    /// What it is about, in one line. Escaped.
-    pub message: String,
-}
-
-impl Warning {
-    /// A warning. Names from a file must be escaped by the caller.
-    #[must_use]
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
+    /// Its code signature, where it was looked at.
+    pub signature: Option<BundleSignature>,
+    /// The notarization ticket that is stapled to it.
+    pub ticket: Option<TicketInfo>,
 }

@@ -198,6 +198,7 @@ pub mod metadata;
 mod output;
 pub mod package;
 mod payload;
+mod policy;
 pub use mip_plist as plist;
 mod probe;
 mod pump;
@@ -209,7 +210,7 @@ mod verify;
 pub use contents::{ContentEntry, Contents, LookOptions, OnEntry, cat, files};
 pub use convert::Convert;
 pub use input::Input;
-pub use inspect::{InspectOptions, inspect};
+pub use inspect::{InspectOptions, SignatureScan, inspect};
 pub use inspection::Inspection;
 pub use mip_base::{
     CODES, CONTAINER_STEP, CancelToken, Code, CodeInfo, Cursor, EntryPath, Error, Event, FileAt,
@@ -219,6 +220,7 @@ pub use mip_base::{
 pub use output::Output;
 pub use package::PayloadScan;
 pub use payload::PayloadChoice;
+pub use policy::SourcePolicy;
 pub use probe::{FORMATS, Format, FormatInfo, TarCompression};
 pub use report::{
     EntryReport, Extraction, Level, ListedEntry, Listing, PayloadReport, Problem, ProductReport,

@@ -10,6 +10,8 @@
 //! * [`Anchors`] are explicit. Without them the best answer is "intact, signer unknown".
 //! * [`create_identity`] makes a throw-away authority and signer for trying out and tests.
 //!
+//! * [`apple`] reads the signatures of packages, disk images and programs, as claims.
+//!
 //! It reads no files, no environment and no clock (but for the default of
 //! [`IdentityOptions::new`]): all times are given by the caller, in Unix seconds.
 //!
@@ -43,6 +45,7 @@
 )]
 
 mod algorithm;
+pub mod apple;
 mod asn1;
 mod certificate;
 mod chain;

@@ -3,9 +3,9 @@
 use mip_base::{Result, escape};
 use mip_core::inspection::{AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance};
 use mip_core::signing::Password;
-use mip_core::{InspectOptions, PayloadScan};
+use mip_core::{InspectOptions, PayloadScan, SignatureScan};
 
-use crate::args::{InspectArgs, LookArgs, Scan};
+use crate::args::{InspectArgs, LookArgs, Scan, SignatureChoice};
 use crate::commands::shown;
 use crate::context::{Context, Reply, about};
 use crate::output::json;
@@ -41,6 +41,11 @@ pub(crate) fn options(args: &LookArgs) -> InspectOptions {
         Scan::Always => PayloadScan::Always,
     };
     options.verify_image = args.verify_image;
+    options.signatures = match args.signatures {
+        SignatureChoice::Auto => SignatureScan::Auto,
+        SignatureChoice::Never => SignatureScan::Never,
+        SignatureChoice::Full => SignatureScan::Full,
+    };
     options
 }
 

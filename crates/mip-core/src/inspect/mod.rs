@@ -45,6 +45,27 @@ pub struct InspectOptions {
     pub licence_text: bool,
     /// Also compares the checksums that a disk image carries, which reads all of it.
     pub verify_image: bool,
+    /// How far signatures on the input are checked.
+    pub signatures: SignatureScan,
+    /// The time for which certificates are judged, Unix seconds; `None`: now.
+    pub at: Option<u64>,
+    /// Also gives the first lines of scripts.
+    pub script_lines: bool,
+}
+
+/// How far the signatures on an input are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SignatureScan {
+    /// What is signed is compared byte for byte up to
+    /// [`Limits::signature_scan`](mip_base::Limits::signature_scan) bytes; beyond that, signatures
+    /// and certificates are checked, and what was not compared is said.
+    #[default]
+    Auto,
+    /// They are not looked at.
+    Never,
+    /// Everything is compared, whatever its size.
+    Full,
 }
 
 impl InspectOptions {

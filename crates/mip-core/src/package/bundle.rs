@@ -446,6 +446,7 @@ impl Folder<'_> {
                 }
             };
             out.push(ScriptInfo {
+                head: Vec::new(),
                 role: Some(name.clone()),
                 name,
                 interpreter: interpreter(&head),

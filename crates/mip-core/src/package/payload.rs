@@ -375,6 +375,7 @@ fn list_scripts(
         }
         let head = archive.data(256)?;
         out.push(ScriptInfo {
+            head: Vec::new(),
             name: name.to_owned(),
             role: role.cloned(),
             interpreter: interpreter(&head),

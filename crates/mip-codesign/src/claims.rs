@@ -1,0 +1,142 @@
+//! What code signatures say, and what checks of them found: plain data.
+
+use mip_signing::apple::{ClaimState, SignatureClaim};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The code signature of one slice of a program, or of a disk image.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct CodeSignature {
+    /// The architecture of the slice (`arm64`, `x86_64`); `None` for a disk image.
+    pub architecture: Option<String>,
+    /// The worst of all that was checked here.
+    pub state: ClaimState,
+    /// What is wrong, in words. Escaped.
+    pub problems: Vec<String>,
+    /// The identifier that the signature gives.
+    pub identifier: Option<String>,
+    /// The Team ID in the code directory (the certificate's is in `signature`).
+    pub team_id: Option<String>,
+    /// Names of the code directory's flags (`adhoc`, `runtime`, `library-validation`, …) in the
+    /// words of `codesign -d`.
+    pub flags: Vec<String>,
+    /// Whether the hardened runtime is on.
+    pub hardened_runtime: bool,
+    /// The SDK version of the hardened runtime.
+    pub runtime_version: Option<String>,
+    /// The code directories, best hash first. The first one's is what macOS calls the CDHash.
+    pub code_directories: Vec<CodeDirectoryHash>,
+    /// The bytes of the program against the hashes of the best code directory.
+    pub pages: PageCheck,
+    /// The designated requirement in the language of `csreq`.
+    pub requirement: Option<String>,
+    /// Entitlements, as JSON.
+    pub entitlements: Option<serde_json::Value>,
+    /// The CMS signature over the code directory; `None` for an ad-hoc signature.
+    pub signature: Option<SignatureClaim>,
+}
+
+/// One code directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct CodeDirectoryHash {
+    /// `sha1`, `sha256`, `sha384`.
+    pub algorithm: String,
+    /// The code directory's own digest, cut to 20 bytes, lower-case hex.
+    pub cdhash: String,
+    /// The code directory's own digest, whole, lower-case hex.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+/// Pages of a program against the hashes of its code directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct PageCheck {
+    /// [`ClaimState::Valid`], [`ClaimState::Invalid`] or [`ClaimState::NotChecked`].
+    pub state: ClaimState,
+    /// Bytes that the hashes cover.
+    pub bytes: u64,
+    /// Pages that differ.
+    pub altered: u64,
+    /// File offset of the first page that differs.
+    pub first_altered: Option<u64>,
+}
+
+/// What is wrong with a file of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// It is not what was sealed.
+    Altered,
+    /// It was sealed and is not there.
+    Missing,
+    /// It is there and was not sealed.
+    Added,
+    /// The code signature of this program or nested bundle does not hold.
+    Code,
+    /// It could not be read.
+    Unreadable,
+}
+
+/// A file of a bundle that is not what the signature says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What is wrong.
+    pub kind: FindingKind,
+    /// The path below the bundle's folder.
+    pub path: String,
+    /// More, in words. Escaped.
+    pub detail: String,
+}
+
+/// The files of a bundle against its `_CodeSignature/CodeResources`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct SealCheck {
+    /// What the check found; [`ClaimState::Unsigned`] without a `CodeResources`.
+    pub state: ClaimState,
+    /// Files that are sealed.
+    pub sealed: u64,
+    /// Files of which all bytes were compared.
+    pub checked: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+}
+
+/// Code inside a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct NestedCode {
+    /// The path below the outer bundle's folder.
+    pub path: String,
+    /// The worst that was found of it.
+    pub state: ClaimState,
+    /// Its identifier.
+    pub identifier: Option<String>,
+    /// Its Team ID.
+    pub team_id: Option<String>,
+}
+
+/// The code signature of a bundle.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct BundleSignature {
+    /// The worst of all that was checked: the program, the seal, the code inside.
+    pub state: ClaimState,
+    /// What was not looked at, in words: why [`state`](Self::state) is not more. Escaped.
+    pub not_checked: Vec<String>,
+    /// The main program's signature, one per slice.
+    pub slices: Vec<CodeSignature>,
+    /// The files.
+    pub seal: SealCheck,
+    /// Code inside, in the order of paths; the first 1,000.
+    pub nested: Vec<NestedCode>,
+    /// What does not match; the first 100.
+    pub findings: Vec<Finding>,
+    /// Findings that are not in the list.
+    pub more_findings: u64,
+}

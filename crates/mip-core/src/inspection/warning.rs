@@ -1,0 +1,77 @@
+//! Warnings: what an admin should know, with a stable code and what to do about it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Something an admin should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Warning {
+    /// A stable code, `W_…`, of [`WARNINGS`].
+    pub code: &'static str,
+    /// What it is about, in one line. Escaped.
+    pub message: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+impl Warning {
+    /// A warning. Names from a file must be escaped by the caller.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        let advice = WARNINGS.iter().find(|w| w.code == code).map_or("", |w| w.advice);
+        Self { code, message: message.into(), advice }
+    }
+}
+
+/// One row of the table of warnings.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct WarningInfo {
+    /// The code.
+    pub code: &'static str,
+    /// When it is given.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+macro_rules! warnings {
+    ($($code:literal, $meaning:literal, $advice:literal;)*) => {
+        /// Every warning with its meaning, by code: the source of `docs/warnings.md`.
+        pub const WARNINGS: &[WarningInfo] =
+            &[$(WarningInfo { code: $code, meaning: $meaning, advice: $advice }),*];
+    };
+}
+
+// Sorted by code.
+warnings! {
+    "W_AMBIGUOUS", "Several apps could be meant, and nothing tells them apart.", "choose one with --primary-app";
+    "W_APP_UNREADABLE", "The Info.plist of an app cannot be used.", "check the app; what is known of it comes from the package's lists";
+    "W_ASKS_USER", "macOS asks a person before it mounts the disk image.", "carry what is inside instead: leave --payload out";
+    "W_BOM_UNREADABLE", "A file list (Bom) cannot be read.", "ask the vendor for an intact package";
+    "W_BUNDLE_DIFFERS", "The package lists another identifier or version than the app gives.", "the app's own values count; check that the package was built from this app";
+    "W_COMPONENT_NOT_READ", "A component package inside was not read.", "raise the limit that the message names if you trust the input";
+    "W_DISTRIBUTION_UNREADABLE", "The Distribution of an old package cannot be read.", "ask the vendor for an intact package";
+    "W_DURABILITY", "The output is complete, but the system did not confirm that it is on disk.", "check the disk";
+    "W_ICON", "The icon cannot be used and was left out.", "give one with --icon";
+    "W_JAVASCRIPT", "The package decides with JavaScript, which is not run here.", "try the package on a test Mac";
+    "W_MANY_APPS", "There are more apps than are looked at.", "choose the one that matters with --primary-app";
+    "W_NOTHING_TO_INSTALL", "Nothing to install was found.", "check that this is the installer that you meant";
+    "W_NO_PAYLOAD", "No component has a payload: the package only runs scripts.", "use a detection script that checks what the scripts do: no receipt is left";
+    "W_OTHER_PLATFORM", "The app was built for another platform than macOS.", "ask the vendor for the macOS version";
+    "W_OUTSIDE_APPLICATIONS", "The app lands outside /Applications.", "use the generated detection script: inventories may not see the app";
+    "W_PAYLOAD_NOT_READ", "A payload was not read because of its size.", "read it with --payload-scan always";
+    "W_PAYLOAD_UNREADABLE", "A payload cannot be read.", "ask the vendor for an intact package";
+    "W_RELOCATABLE", "The Installer may put the app where the user moved an older copy.", "use the generated detection script, which looks for the app by its identifier";
+    "W_RESOURCE_FORK", "Files have resource forks, which are left out.", "carry the disk image as it is: --payload original";
+    "W_SCRIPTS_NOT_READ", "The scripts were not read because of their size.", "read them with --payload-scan always";
+    "W_SCRIPTS_UNREADABLE", "The scripts cannot be read.", "ask the vendor for an intact package";
+    "W_SEVERAL_INSTALLERS", "The disk image that is carried holds several installers.", "choose with --select and carry that: --payload app or --payload pkg";
+    "W_SEVERAL_VERSIONS", "The components have different versions, and nothing gives one for the whole.", "give the version with --set-version";
+    "W_SIGNATURE_ATTRIBUTE", "Programs keep their code signature in an extended attribute, which is left out.", "carry the disk image as it is: --payload original";
+    "W_SIGNER", "The signing certificate will not be accepted for long, or by everyone.", "renew it";
+    "W_SUSPICIOUS_VERSION", "The version looks like a placeholder.", "give the real one with --set-version";
+    "W_UNREAD", "The inside of the input was not read.", "check the values that you gave: nothing was compared with them";
+    "W_UNUSUAL_VERSION", "The version does not start with a digit.", "give another with --set-version if the server cannot compare it";
+}
