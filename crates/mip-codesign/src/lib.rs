@@ -6,10 +6,20 @@
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
 )]
 
+mod check;
 mod claims;
+mod image;
+mod macho;
+mod program;
+mod requirement;
 
+pub use check::{Check, Special};
 pub use claims::{
     BundleSignature, CodeDirectoryHash, CodeSignature, Finding, FindingKind, NestedCode, PageCheck,
     SealCheck,
 };
+pub use image::check_image;
+pub use macho::{MachO, Slice};
 pub use mip_signing::apple::{ClaimState, SignatureClaim};
+pub use program::check_program;
+pub use requirement::requirement_text;
