@@ -154,6 +154,7 @@ Examples:
   mip inspect Tool.app.zip --json | jq -r .identity.version.value
   curl -s https://example.com/Tool.pkg | mip inspect - --stdin-name Tool.pkg
   mip inspect Tool.dmg --licence --verify-image
+  mip inspect Tool.pkg --icon tool.png
   mip inspect Suite.pkg --primary-app com.example.editor")]
 pub(crate) struct InspectArgs {
     /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
@@ -167,6 +168,12 @@ pub(crate) struct InspectArgs {
     /// Also print the text of a disk image's licence agreement
     #[arg(long)]
     pub(crate) licence: bool,
+    /// Write the icon to this file, as PNG
+    #[arg(long, value_name = "OUT.png")]
+    pub(crate) icon: Option<PathBuf>,
+    /// Replace a file that exists
+    #[arg(long, requires = "icon")]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) stdin: StdinArgs,
 }

@@ -210,7 +210,7 @@ mod verify;
 pub use contents::{ContentEntry, Contents, LookOptions, OnEntry, cat, files};
 pub use convert::Convert;
 pub use input::Input;
-pub use inspect::{InspectOptions, SignatureScan, inspect};
+pub use inspect::{InspectOptions, Inspected, SignatureScan, inspect, inspect_full};
 pub use inspection::Inspection;
 pub use mip_base::{
     CODES, CONTAINER_STEP, CancelToken, Code, CodeInfo, Cursor, EntryPath, Error, Event, FileAt,

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use mip_base::{Code, Error, FileAt, Result, WriteAt, escape};
 
+use crate::input::Input;
+
 /// Prefix of the names under which unfinished output may be seen.
 const PARTIAL: &str = ".mip-partial-";
 
@@ -64,6 +66,26 @@ impl Output {
     pub fn force(mut self, yes: bool) -> Self {
         self.force = yes;
         self
+    }
+
+    /// Writes `data` as a small file about `input` (an icon, a report) to an [`Output::file`] or
+    /// [`Output::sink`]. Gives a warning when the system may lose the file in a crash.
+    ///
+    /// # Errors
+    /// [`Code::OutputPath`] (also for a path inside the folder that was read), [`Code::Exists`],
+    /// [`Code::OutputIo`]; [`Code::Usage`] for an [`Output::folder`].
+    pub fn write(&self, input: &Input, data: &[u8]) -> Result<Option<String>> {
+        apart(input.as_path(), self)?;
+        let io = |e| Error::from_io(Code::OutputIo, "cannot write the file", e);
+        match &self.target {
+            Target::File(path) => {
+                let pending = Pending::create(path, self.force)?;
+                pending.file().write_all_at(0, data).map_err(io)?;
+                pending.publish()
+            }
+            Target::Sink(sink) => sink.write_all_at(0, data).map(|()| None).map_err(io),
+            Target::Folder(_) => Err(Error::new(Code::Usage, "the output must name a file")),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! `mip inspect`: everything that is known of an installer, and where it was read.
 
-use mip_base::{Result, escape};
-use mip_core::inspection::{AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance};
+use mip_base::{Code, Error, Result, escape};
+use mip_core::inspection::{
+    AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance, Warning,
+};
 use mip_core::signing::Password;
-use mip_core::{InspectOptions, PayloadScan, SignatureScan};
+use mip_core::{InspectOptions, Output, PayloadScan, SignatureScan};
 
 use crate::args::{InspectArgs, LookArgs, Scan, SignatureChoice};
 use crate::commands::shown;
@@ -24,10 +26,20 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     options.licence_text = args.licence;
     let mut work = |password: Option<&Password>| {
         options.image_password = password.cloned();
-        mip_core::inspect(&input, &options, &job)
+        mip_core::inspect_full(&input, &options, &job)
     };
     let found = Source::image(&args.look.password).with(&args.file, &mut work).map_err(place)?;
-    Ok(Reply::done(text(&found), json::value(&found)?))
+    let mut inspection = found.inspection;
+    if let Some(path) = &args.icon {
+        let none = || {
+            Error::new(Code::NoEntry, "the installer has no icon that can be read")
+                .hint("see the warnings and the apps that `mip inspect` shows without --icon")
+        };
+        let png = found.icon_png.ok_or_else(none).map_err(place)?;
+        let lost = Output::file(path).force(args.force).write(&input, &png)?;
+        inspection.warnings.extend(lost.map(|w| Warning::new("W_DURABILITY", w)));
+    }
+    Ok(Reply::done(text(&inspection), json::value(&inspection)?))
 }
 
 /// The library's form of the options, all but the password.

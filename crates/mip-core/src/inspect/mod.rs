@@ -113,16 +113,36 @@ struct Place<'a> {
 ///
 /// Several apps that nothing tells apart are not an error here but a warning, `W_AMBIGUOUS`.
 pub fn inspect(input: &Input, options: &InspectOptions, job: &Job) -> Result<Inspection> {
+    inspect_full(input, options, job).map(|found| found.inspection)
+}
+
+/// An [`Inspection`] with what does not fit into JSON.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// What is known of the installer.
+    pub inspection: Inspection,
+    /// The icon of the primary app as a PNG file, where there is one that can be read. At most
+    /// [`icon::MAX_PIXELS`] wide and high.
+    pub icon_png: Option<Vec<u8>>,
+}
+
+/// As [`inspect`], with the icon itself.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_full(input: &Input, options: &InspectOptions, job: &Job) -> Result<Inspected> {
     let place = |e: Error| in_input(e, input);
     let opened = input.open(job)?;
-    let mut found = examine(input, &opened, options, job).map_err(place)?.inspection;
+    let Examined { mut inspection, icon_png, .. } =
+        examine(input, &opened, options, job).map_err(place)?;
     if options.hash
         && let Opened::File { source, .. } = &opened
     {
-        found.input.sha256 = Some(sha256(source, job).map_err(place)?);
+        inspection.input.sha256 = Some(sha256(source, job).map_err(place)?);
     }
     opened.unchanged().map_err(place)?;
-    Ok(found)
+    Ok(Inspected { inspection, icon_png })
 }
 
 /// Says in which input the error is, by the path that was given.
