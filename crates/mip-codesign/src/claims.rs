@@ -35,6 +35,22 @@ pub struct CodeSignature {
     pub entitlements: Option<serde_json::Value>,
     /// The CMS signature over the code directory; `None` for an ad-hoc signature.
     pub signature: Option<SignatureClaim>,
+    /// The special slots of the best code directory, against what they stand for.
+    #[serde(skip)]
+    pub slots: SlotCheck,
+}
+
+/// Special slots of a code directory: digests of what lies beside the code (1: `Info.plist`, 2:
+/// requirements, 3: `CodeResources`, 5: entitlements, …).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SlotCheck {
+    /// Slots that hold a digest.
+    pub sealed: Vec<u32>,
+    /// Those whose file or blob is missing or another.
+    pub altered: Vec<u32>,
+    /// Whether anything beside slots 1 and 3 is wrong with the signature or the program.
+    pub more: bool,
 }
 
 /// One code directory.

@@ -16,7 +16,7 @@ mod requirement;
 pub use check::{Check, Special};
 pub use claims::{
     BundleSignature, CodeDirectoryHash, CodeSignature, Finding, FindingKind, NestedCode, PageCheck,
-    SealCheck,
+    SealCheck, SlotCheck,
 };
 pub use image::check_image;
 pub use macho::{MachO, Slice};
