@@ -294,7 +294,7 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
 }
 
 /// Seconds since 1970 as RFC 3339, UTC.
-fn time(seconds: u64) -> String {
+pub(crate) fn time(seconds: u64) -> String {
     // The last second of the year 9999; certificates use it for "no end".
     let seconds = seconds.min(253_402_300_799);
     let at = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);

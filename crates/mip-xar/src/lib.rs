@@ -59,8 +59,10 @@ pub struct Xar {
     source: Source,
     heap_start: u64,
     heap_used: u64,
+    gaps: Vec<(u64, u64)>,
     files: Vec<XarFile>,
     by_path: Vec<usize>,
+    attributes: Vec<XarAttribute>,
     checksum: TocChecksum,
     signatures: Vec<XarSignature>,
     signature_time: Option<String>,
@@ -109,6 +111,18 @@ pub struct XarData {
     pub archived: Option<Checksum>,
     /// Digest of the decoded bytes.
     pub extracted: Option<Checksum>,
+}
+
+/// The heap range of an extended attribute. What it holds is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct XarAttribute {
+    /// First stored byte, counted from the start of the heap.
+    pub offset: u64,
+    /// Stored bytes.
+    pub length: u64,
+    /// Digest of the stored bytes.
+    pub archived: Option<Checksum>,
 }
 
 /// The digest of the stored (compressed) table of contents: what signatures cover.
@@ -189,7 +203,7 @@ impl Xar {
         let heap_start = header.size.saturating_add(header.toc_stored);
         let heap = source.size().saturating_sub(heap_start);
         let (style, size) = checksum_place(header.style, raw.checksum.as_ref()).map_err(in_toc)?;
-        let heap_used =
+        let (heap_used, gaps) =
             tree::ranges(heap, (0, size), &signatures, &files, &raw.attributes).map_err(in_toc)?;
         let mut stored = job.buffer("TOC checksum", size, 64)?;
         mip_base::read_full_at(&*source, heap_start, &mut stored, Code::XarTruncated)?;
@@ -204,8 +218,10 @@ impl Xar {
             source,
             heap_start,
             heap_used,
+            gaps,
             files,
             by_path,
+            attributes: tree::attributes(raw.attributes),
             checksum: TocChecksum { style, offset: 0, size, stored, computed },
             signatures,
             signature_time: raw.signature_time,
@@ -326,6 +342,40 @@ impl Xar {
     #[must_use]
     pub fn heap_used(&self) -> u64 {
         self.heap_used
+    }
+
+    /// The heap ranges of extended attributes, in document order.
+    #[must_use]
+    pub fn attributes(&self) -> &[XarAttribute] {
+        &self.attributes
+    }
+
+    /// Whether `length` heap bytes from `offset` have this digest. Reads all of them.
+    ///
+    /// # Errors
+    /// [`Code::XarRange`] when they are not inside the heap; [`Code::InputIo`];
+    /// [`Code::Cancelled`].
+    pub fn matches(&self, offset: u64, length: u64, want: &Checksum, job: &Job) -> Result<bool> {
+        let section = self.heap_range(offset, length)?;
+        let mut hasher = checksum::Hasher::new(want.style);
+        let mut buf = job.buffer("read buffer", length.min(1 << 20), 1 << 20)?;
+        let mut at = 0;
+        while at < length {
+            job.check()?;
+            let n = usize::try_from(length.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
+            let window = buf.get_mut(..n).unwrap_or_default();
+            mip_base::read_full_at(&section, at, window, Code::XarTruncated)?;
+            hasher.update(window);
+            at = at.saturating_add(len64(n));
+        }
+        Ok(hasher.finish() == want.digest)
+    }
+
+    /// Heap bytes before [`trailing`](Self::trailing) that no file, attribute or signature uses:
+    /// offset in the file and length, in their order. No checksum or signature covers them.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<(u64, u64)> {
+        self.gaps.iter().map(|(at, len)| (self.heap_start.saturating_add(*at), *len)).collect()
     }
 
     /// What follows the last used range: offset in the file and length. A notarization

@@ -6,7 +6,7 @@ use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 use mip_codec::Compression;
 
 use crate::records::{Notes, RawData, RawFile};
-use crate::{XarData, XarFile, XarSignature};
+use crate::{XarAttribute, XarData, XarFile, XarSignature};
 
 /// Builds the files, parents before children, in document order.
 pub(crate) fn files(raw: Vec<RawFile>, job: &Job, notes: &mut Notes) -> Result<Vec<XarFile>> {
@@ -219,16 +219,19 @@ struct Range<'a> {
     digest: Option<&'a [u8]>,
 }
 
+/// The end of the last used range, and the ranges before it that nothing uses (offset and
+/// length, in their order), counted from the start of the heap.
+pub(crate) type Used = (u64, Vec<(u64, u64)>);
+
 /// Checks that every range lies in the heap and that no two overlap, in O(n log n).
-/// Returns the end of the last range. Two files may share one whole range when the table
-/// gives the same digest for both.
+/// Two files may share one whole range when the table gives the same digest for both.
 pub(crate) fn ranges(
     heap: u64,
     checksum: (u64, u64),
     signatures: &[XarSignature],
     files: &[XarFile],
     attributes: &[RawData],
-) -> Result<u64> {
+) -> Result<Used> {
     let mut all =
         vec![Range { offset: checksum.0, length: checksum.1, what: "TOC checksum", digest: None }];
     all.extend(signatures.iter().map(|s| Range {
@@ -290,7 +293,29 @@ pub(crate) fn ranges(
             .within(b.what));
         }
     }
-    Ok(used)
+    let mut end = 0;
+    let mut gaps = Vec::new();
+    for r in &all {
+        if r.offset > end {
+            gaps.push((end, r.offset.saturating_sub(end)));
+        }
+        end = end.max(r.offset.saturating_add(r.length));
+    }
+    // An empty range may stand behind the last one that holds something.
+    if used > end {
+        gaps.push((end, used.saturating_sub(end)));
+    }
+    Ok((used, gaps))
+}
+
+/// Extended attributes that have a range of the heap.
+pub(crate) fn attributes(raw: Vec<RawData>) -> Vec<XarAttribute> {
+    raw.into_iter()
+        .filter_map(|d| {
+            let (offset, length) = (d.offset?, d.length?);
+            Some(XarAttribute { offset, length, archived: d.archived })
+        })
+        .collect()
 }
 
 fn shorten(text: &str) -> String {

@@ -1,0 +1,1 @@
+//! The code signature of a disk image.

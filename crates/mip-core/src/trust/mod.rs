@@ -1,0 +1,155 @@
+//! Claims about the input: who says to have signed it, and whether the bytes are what was
+//! signed. Nothing here is trust in a MIP archive.
+
+mod image;
+mod package;
+mod ticket;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mip_base::Limits;
+use mip_signing::apple::{ClaimState, Validity};
+
+pub(crate) use self::image::image;
+pub(crate) use self::package::package;
+pub(crate) use self::ticket::{Names, app_ticket};
+use crate::inspect::{InspectOptions, SignatureScan};
+use crate::inspection::{Inspection, Warning};
+
+/// How the signatures of one input are checked.
+pub(crate) struct Checks {
+    scan: SignatureScan,
+    at: u64,
+    budget: AtomicU64,
+}
+
+impl Checks {
+    pub(crate) fn new(options: &InspectOptions, limits: &Limits) -> Self {
+        let budget = match options.signatures {
+            SignatureScan::Full => u64::MAX,
+            SignatureScan::Auto => limits.signature_scan,
+            SignatureScan::Never => 0,
+        };
+        let at = options.at.unwrap_or_else(crate::verify::now);
+        Self { scan: options.signatures, at, budget: AtomicU64::new(budget) }
+    }
+
+    /// Whether signatures are looked at.
+    pub(crate) fn wanted(&self) -> bool {
+        self.scan != SignatureScan::Never
+    }
+
+    /// The time for which certificates are judged.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Bytes that may still be read to compare them; `u64::MAX`: all.
+    pub(crate) fn budget(&self) -> &AtomicU64 {
+        &self.budget
+    }
+
+    /// Takes `bytes` from the budget; `false` when they are more than is left, and nothing is
+    /// taken then.
+    fn take(&self, bytes: u64) -> bool {
+        let left = |b: u64| if b == u64::MAX { Some(b) } else { b.checked_sub(bytes) };
+        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+    }
+}
+
+/// What is to be said when everything was looked at: warnings, and what no look at the file
+/// can tell. The time of the check matters to some; see [`Warning::depends_on_time`].
+pub(crate) fn conclude(found: &mut Inspection, checks: &Checks) {
+    if !checks.wanted() {
+        found.trust.not_known.push("signatures: they were not looked at".to_owned());
+        return;
+    }
+    let mut warnings = Vec::new();
+    let mut notes = Vec::new();
+    if let Some(p) = &found.trust.package {
+        let why = p.problem.as_deref().unwrap_or("no reason is known");
+        match p.state {
+            ClaimState::Invalid | ClaimState::Unsupported => {
+                let text = format!("{}: the signature of the package does not hold: {why}", p.place);
+                warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
+            }
+            ClaimState::Untrusted => {
+                let text = format!("{}: the package is signed, but not by Apple's rules: {why}", p.place);
+                warnings.push(Warning::new("W_SIGNATURE_UNTRUSTED", text));
+            }
+            _ => {}
+        }
+        if p.state != ClaimState::Unsigned {
+            for range in p.uncovered.iter().filter(|r| r.holds == "unknown") {
+                let text = format!(
+                    "{}: {} bytes at offset {} ({}) are covered by no signature, and it is not known what they are",
+                    p.place, range.length, range.offset, range.place
+                );
+                warnings.push(Warning::new("W_UNSIGNED_BYTES", text));
+            }
+            if p.toc_algorithm == "sha1" || p.toc_algorithm == "md5" {
+                notes.push(format!(
+                    "{}: what is signed is a {} digest, as in most packages: it does not withstand an attacker who made both packages",
+                    p.place, p.toc_algorithm
+                ));
+            }
+            let rsa = p.rsa.as_ref().filter(|_| p.counts.as_deref() == Some("cms"));
+            if rsa.is_some_and(|r| r.state == ClaimState::Invalid) {
+                notes.push(format!(
+                    "{}: the older RSA signature does not match; the CMS signature counts",
+                    p.place
+                ));
+            }
+        }
+        if let Some(signer) = p.signer()
+            && signer.validity_now == Some(Validity::Expired)
+            && signer.validity_at_timestamp != Some(Validity::Valid)
+            && p.state > ClaimState::Unsigned
+        {
+            let end = signer.chain.first().map_or("", |c| c.not_after.as_str());
+            let text = format!(
+                "{}: the signer's certificate expired ({end}), and no trusted timestamp says that it signed before",
+                p.place
+            );
+            warnings.push(Warning::new("W_SIGNER_EXPIRED", text));
+        }
+    }
+    if let Some(image) = &found.trust.image {
+        let why = image.problems.join("; ");
+        if matches!(image.state, ClaimState::Invalid | ClaimState::Unsupported) {
+            let text = format!("the signature of the disk image does not hold: {why}");
+            warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
+        }
+    }
+    for t in &found.trust.tickets {
+        if t.state == ClaimState::Invalid {
+            let why = t.problem.as_deref().unwrap_or("no reason is known");
+            let text = format!("{}: the notarization ticket does not count: {why}", t.place);
+            warnings.push(Warning::new("W_TICKET_INVALID", text));
+        }
+    }
+    found.warnings.extend(warnings);
+    found.notes.extend(notes);
+    not_known(found);
+}
+
+fn not_known(found: &mut Inspection) {
+    let trust = &found.trust;
+    let app = |of: fn(&crate::inspection::AppInfo) -> bool| found.apps.iter().any(of);
+    let signed = trust.package.as_ref().is_some_and(|p| p.state != ClaimState::Unsigned)
+        || trust.image.as_ref().is_some_and(|i| i.state != ClaimState::Unsigned)
+        || app(|a| a.signature.as_ref().is_some_and(|s| s.state != ClaimState::Unsigned));
+    if !signed {
+        return;
+    }
+    let ticket = trust.tickets.iter().any(|t| t.state == ClaimState::Valid)
+        || app(|a| a.ticket.as_ref().is_some_and(|t| t.state == ClaimState::Valid));
+    let mut out =
+        vec!["whether Apple revoked a certificate, or the notarization, since: that takes a network"];
+    if !ticket {
+        out.push(
+            "whether Apple notarized it: no ticket is stapled to it, and asking Apple takes a network",
+        );
+    }
+    found.trust.not_known.extend(out.into_iter().map(str::to_owned));
+}
