@@ -205,6 +205,7 @@ mod pump;
 mod report;
 pub mod tarball;
 pub mod tree;
+mod trust;
 mod verify;
 
 pub use contents::{ContentEntry, Contents, LookOptions, OnEntry, cat, files};

@@ -131,7 +131,8 @@ pub(crate) fn manifest(facts: &Facts<'_>) -> Result<Vec<u8>> {
         );
         put(keys::PROVENANCE, Some(provenance(found, product)));
     }
-    let warned = facts.warnings.iter().map(|w| text(&format!("{}: {}", w.code, w.message)));
+    let lasting = facts.warnings.iter().filter(|w| !w.depends_on_time());
+    let warned = lasting.map(|w| text(&format!("{}: {}", w.code, w.message)));
     put(keys::WARNINGS, list(warned));
 
     let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! What an inspection says of an image.
 
-use mip_base::{Job, Result, escape};
+use mip_base::{Job, Result, Source, escape};
 
 use super::{DiskImage, ImageTree, ImageVolume};
 use crate::inspection::{
@@ -59,6 +59,12 @@ impl DiskImage {
             decided: None,
             payload: None,
         }
+    }
+
+    /// The code signature that the image carries: the bytes that it is in, and its range there.
+    pub(crate) fn code_signature(&self) -> Option<(&Source, (u64, u64))> {
+        let range = self.udif()?.trailer().code_signature?;
+        Some((&self.inner.bytes, range))
     }
 
     /// Whether macOS shows a licence agreement before it mounts the image.

@@ -23,21 +23,24 @@ struct Disk {
     format: ImageFormat,
     encryption: Option<u32>,
     udif: Option<Udif>,
+    /// The image as it is stored, without encryption around it.
+    bytes: Source,
     data: Source,
 }
 
 pub(super) fn open(source: Source, passwords: &[Password], job: &Job) -> Result<DiskImage> {
     let (source, encryption) = decrypted(source, passwords, job)?;
     let (head, tail) = ends(&source)?;
+    let bytes = source.clone();
     let disk = if Udif::sniff(&head, &tail) {
         let udif = Udif::open(source, job)?;
         let data: Source = Arc::new(udif.clone());
-        Disk { format: ImageFormat::Udif, encryption, udif: Some(udif), data }
+        Disk { format: ImageFormat::Udif, encryption, udif: Some(udif), bytes, data }
     } else if sparse::sniff(&head) {
         let data = sparse::open_image(source, job)?;
-        Disk { format: ImageFormat::Sparse, encryption, udif: None, data }
+        Disk { format: ImageFormat::Sparse, encryption, udif: None, bytes, data }
     } else {
-        Disk { format: ImageFormat::Raw, encryption, udif: None, data: source }
+        Disk { format: ImageFormat::Raw, encryption, udif: None, bytes, data: source }
     };
     volumes(disk, passwords, job)
 }
@@ -57,7 +60,8 @@ pub(super) fn open_bundle(
         image.check(job)?;
         data = with_passwords(passwords, "the disk image", |p| image.unlock(p, job))?;
     }
-    let disk = Disk { format: ImageFormat::SparseBundle, encryption, udif: None, data };
+    let format = ImageFormat::SparseBundle;
+    let disk = Disk { format, encryption, udif: None, bytes: data.clone(), data };
     volumes(disk, passwords, job)
 }
 
@@ -150,6 +154,7 @@ fn volumes(disk: Disk, passwords: &[Password], job: &Job) -> Result<DiskImage> {
             format: disk.format,
             encryption: disk.encryption,
             udif: disk.udif,
+            bytes: disk.bytes,
             disk_bytes: disk.data.size(),
             map,
             volumes: found,

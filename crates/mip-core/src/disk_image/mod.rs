@@ -83,6 +83,9 @@ struct Inner {
     /// Key bits of the encryption around the image.
     encryption: Option<u32>,
     udif: Option<Udif>,
+    /// The bytes of the image without encryption around them; those of a bundle of bands are
+    /// the disk's.
+    bytes: Source,
     disk_bytes: u64,
     map: Map,
     volumes: Vec<ImageVolume>,

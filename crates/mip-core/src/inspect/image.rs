@@ -15,6 +15,7 @@ use crate::input::unpacked;
 use crate::inspection::{ImagePayload, ImagePurpose, InputFormat, InputInfo, Inspection, Warning};
 use crate::probe::{Format, TarCompression, compressed_unknown, probe};
 use crate::tree::Tree;
+use crate::trust;
 
 /// What of an image could be carried.
 #[derive(Clone)]
@@ -184,6 +185,9 @@ pub(super) fn examine(
     // Of images in images the innermost is the one that could be carried.
     if inspection.image.is_none() {
         inspection.image = Some(facts);
+        let (claims, tickets) = trust::image(image, place.shown, context.checks, job)?;
+        inspection.trust.image = claims;
+        inspection.trust.tickets.extend(tickets);
     }
     inspection.notes.extend(image.notes().iter().map(|n| format!("{}: {n}", place.shown)));
     let unusable = tree.listing().unusable();

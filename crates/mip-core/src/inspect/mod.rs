@@ -25,6 +25,7 @@ use crate::package::{FlatPackage, PackageFindings, PayloadScan};
 use crate::probe::{Format, TarCompression, probe};
 use crate::pump;
 use crate::tree::{self as trees, Container, Tree};
+use crate::trust::{self, Checks};
 
 /// How an input is read.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +81,7 @@ impl InspectOptions {
 #[derive(Clone, Copy)]
 struct Context<'a> {
     options: &'a InspectOptions,
+    checks: &'a Checks,
     job: &'a Job,
     /// Containers that are open.
     depth: u64,
@@ -218,14 +220,17 @@ pub(crate) fn examine(
     let shown = escape(input.name());
     let place = Place { shown: &shown, name: input.name() };
     let mut info = InputInfo { name: shown.clone(), ..InputInfo::default() };
-    let context = Context { options, job, depth: 0 };
-    match opened {
+    let checks = Checks::new(options, job.limits());
+    let context = Context { options, checks: &checks, job, depth: 0 };
+    let mut examined = match opened {
         Opened::Folder(path) => examine_folder(path, place, info, context),
         Opened::File { source, .. } => {
             info.size = source.size();
             examine_file(place, Section::whole(source.clone()), info, context)
         }
-    }
+    }?;
+    trust::conclude(&mut examined.inspection, &checks);
+    Ok(examined)
 }
 
 fn examine_folder(
@@ -316,8 +321,13 @@ fn examine_flat(
     let package =
         FlatPackage::open_inside(Arc::new(data.clone()), place.shown, context.depth, context.job)?;
     let findings = package.examine(context.options.payload_scan, context.job)?;
+    let (claims, tickets) =
+        trust::package(package.xar(), place.shown, context.checks, context.job)?;
     let subject = Subject::File { data, name: place.name.to_owned() };
-    conclude(info, findings, subject, context.options)
+    let mut examined = conclude(info, findings, subject, context.options)?;
+    examined.inspection.trust.package = Some(claims);
+    examined.inspection.trust.tickets.extend(tickets);
+    Ok(examined)
 }
 
 /// From what an installer holds to what it is.

@@ -22,7 +22,17 @@ impl Warning {
         let advice = WARNINGS.iter().find(|w| w.code == code).map_or("", |w| w.advice);
         Self { code, message: message.into(), advice }
     }
+
+    /// Whether another day's inspection of the same bytes may say otherwise. Such a warning is
+    /// for reports: an archive's manifest does not have it.
+    #[must_use]
+    pub fn depends_on_time(&self) -> bool {
+        DEPENDS_ON_TIME.contains(&self.code)
+    }
 }
+
+/// Warnings that depend on the time of the inspection.
+const DEPENDS_ON_TIME: &[&str] = &["W_SIGNER_EXPIRED"];
 
 /// One row of the table of warnings.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +80,13 @@ warnings! {
     "W_SEVERAL_INSTALLERS", "The disk image that is carried holds several installers.", "choose with --select and carry that: --payload app or --payload pkg";
     "W_SEVERAL_VERSIONS", "The components have different versions, and nothing gives one for the whole.", "give the version with --set-version";
     "W_SIGNATURE_ATTRIBUTE", "Programs keep their code signature in an extended attribute, which is left out.", "carry the disk image as it is: --payload original";
+    "W_SIGNATURE_INVALID", "The installer is signed, and the bytes are not what was signed, or the signature cannot be right.", "do not install it: get the installer again from its vendor";
+    "W_SIGNATURE_UNTRUSTED", "The installer is signed, and the signer's certificate does not lead to Apple's roots by the rules.", "ask the vendor for one that is signed with a Developer ID";
     "W_SIGNER", "The signing certificate will not be accepted for long, or by everyone.", "renew it";
+    "W_SIGNER_EXPIRED", "The certificate that signed the installer has expired, and no trusted timestamp says that it signed before.", "ask the vendor for one that is signed anew: the Installer refuses this one";
     "W_SUSPICIOUS_VERSION", "The version looks like a placeholder.", "give the real one with --set-version";
+    "W_TICKET_INVALID", "The notarization ticket that is stapled to the installer does not count.", "get the installer again from its vendor";
     "W_UNREAD", "The inside of the input was not read.", "check the values that you gave: nothing was compared with them";
+    "W_UNSIGNED_BYTES", "The signed package holds bytes that no signature covers, and it is not known what they are.", "get the installer again from its vendor: the package may have been changed";
     "W_UNUSUAL_VERSION", "The version does not start with a digit.", "give another with --set-version if the server cannot compare it";
 }

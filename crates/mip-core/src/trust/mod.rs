@@ -12,7 +12,8 @@ use mip_signing::apple::{ClaimState, Validity};
 
 pub(crate) use self::image::image;
 pub(crate) use self::package::package;
-pub(crate) use self::ticket::{Names, app_ticket};
+#[allow(unused_imports, reason = "for trust::app")]
+pub(crate) use self::ticket::app_ticket;
 use crate::inspect::{InspectOptions, SignatureScan};
 use crate::inspection::{Inspection, Warning};
 
@@ -70,11 +71,13 @@ pub(crate) fn conclude(found: &mut Inspection, checks: &Checks) {
         let why = p.problem.as_deref().unwrap_or("no reason is known");
         match p.state {
             ClaimState::Invalid | ClaimState::Unsupported => {
-                let text = format!("{}: the signature of the package does not hold: {why}", p.place);
+                let text =
+                    format!("{}: the signature of the package does not hold: {why}", p.place);
                 warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
             }
             ClaimState::Untrusted => {
-                let text = format!("{}: the package is signed, but not by Apple's rules: {why}", p.place);
+                let text =
+                    format!("{}: the package is signed, but not by Apple's rules: {why}", p.place);
                 warnings.push(Warning::new("W_SIGNATURE_UNTRUSTED", text));
             }
             _ => {}
@@ -144,8 +147,9 @@ fn not_known(found: &mut Inspection) {
     }
     let ticket = trust.tickets.iter().any(|t| t.state == ClaimState::Valid)
         || app(|a| a.ticket.as_ref().is_some_and(|t| t.state == ClaimState::Valid));
-    let mut out =
-        vec!["whether Apple revoked a certificate, or the notarization, since: that takes a network"];
+    let mut out = vec![
+        "whether Apple revoked a certificate, or the notarization, since: that takes a network",
+    ];
     if !ticket {
         out.push(
             "whether Apple notarized it: no ticket is stapled to it, and asking Apple takes a network",

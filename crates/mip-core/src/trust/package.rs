@@ -51,7 +51,7 @@ pub(crate) fn package(
     out.creation_time = xar.signature_creation_time().and_then(creation_time);
     let signature = signatures(xar, &mut out, checks, job)?;
     out.contents = contents(xar, checks, job)?;
-    let (uncovered, tickets) = uncovered(xar, place, &out.toc_algorithm, &out.toc_digest, checks, job)?;
+    let (uncovered, tickets) = uncovered(xar, place, &out.toc_digest, checks, job)?;
     out.uncovered = uncovered;
     (out.state, out.problem) = verdict(signature, &out.contents);
     Ok((out, tickets))
@@ -93,7 +93,8 @@ fn signatures(
     let mut several = None;
     let mut count = |n: usize, what: &str| {
         if n > 1 {
-            several = Some(format!("there are {n} {what} signatures, and nothing says which counts"));
+            several =
+                Some(format!("there are {n} {what} signatures, and nothing says which counts"));
         }
     };
     if let Some(s) = of(SignatureStyle::Rsa).next() {
@@ -292,7 +293,6 @@ fn decodes(xar: &Xar, file: &XarFile, job: &Job) -> Result<bool> {
 fn uncovered(
     xar: &Xar,
     place: &str,
-    style: &str,
     digest: &str,
     checks: &Checks,
     job: &Job,
@@ -300,7 +300,11 @@ fn uncovered(
     let mut out = Vec::new();
     let mut tickets = Vec::new();
     for (offset, length) in xar.gaps().into_iter().take(RANGES) {
-        let holds = if zeros(&file_range(xar, offset, length)?, checks, job)? { "zeros" } else { "unknown" };
+        let holds = if zeros(&file_range(xar, offset, length)?, checks, job)? {
+            "zeros"
+        } else {
+            "unknown"
+        };
         out.push(UncoveredBytes::new("gap", offset, length, holds));
     }
     if let Some((offset, length)) = xar.trailing() {
@@ -319,8 +323,9 @@ fn uncovered(
             let at = offset.saturating_add(found.before);
             out.push(UncoveredBytes::new("tail", at, rest, "notarization-ticket"));
         }
-        let names = ticket::Names::toc(style, digest);
-        tickets.extend(found.tickets.iter().map(|t| ticket::read(t, place, &names, checks.at(), job)));
+        for t in &found.tickets {
+            tickets.push(ticket::read(t, place, &[digest], checks.at(), job)?);
+        }
     }
     Ok((out, tickets))
 }

@@ -7,9 +7,9 @@
 //! is a ticket. An app has its ticket in `Contents/CodeResources`, a disk image in a slot of its
 //! code signature.
 
-use mip_base::bytes::{le_u16, le_u32, len64};
-use mip_base::{Code, Job, ReadAt as _, Result, Section, read_full_at};
-use mip_signing::apple::ClaimState;
+use mip_base::bytes::{le_u16, le_u32};
+use mip_base::{Code, Error, Job, Limits, ReadAt as _, Result, Section, hex, len64, read_full_at};
+use mip_signing::apple::{self, ClaimState};
 
 use crate::inspection::TicketInfo;
 
@@ -55,4 +55,73 @@ pub(super) fn trailer(tail: &Section, job: &Job) -> Result<Trailer> {
         }
     }
     Ok(none)
+}
+
+/// Digests that are listed.
+const LISTED: usize = 1000;
+
+/// Bytes of a digest that a ticket names: longer ones are cut.
+const NAMED: usize = 20;
+
+/// What a ticket stapled to `place` (escaped) says. `this`: the digests, lower-case hex, by one of
+/// which it would name what it is stapled to; none: they are not known.
+pub(super) fn read(
+    ticket: &Section,
+    place: &str,
+    this: &[&str],
+    at: u64,
+    job: &Job,
+) -> Result<TicketInfo> {
+    let (size, limits) = (ticket.size(), job.limits());
+    if size > limits.cms_bytes {
+        let e = Error::limit(Code::LimitMemory, "bytes of a ticket", limits.cms_bytes, size);
+        return Ok(TicketInfo {
+            place: place.to_owned(),
+            state: ClaimState::Unsupported,
+            problem: Some(e.message().to_owned()),
+            bytes: size,
+            ..TicketInfo::default()
+        });
+    }
+    let mut bytes = job.buffer("ticket", size, limits.cms_bytes)?;
+    read_full_at(ticket, 0, &mut bytes, Code::Truncated)?;
+    Ok(of_bytes(&bytes, place, this, at, limits))
+}
+
+/// The ticket of an app: the bytes of its `Contents/CodeResources`. `place`: the app's, escaped;
+/// `cdhashes`: those of its main program, lower-case hex.
+#[allow(dead_code, reason = "for trust::app")]
+pub(crate) fn app_ticket(
+    bytes: &[u8],
+    place: &str,
+    cdhashes: &[String],
+    at: u64,
+    limits: &Limits,
+) -> TicketInfo {
+    let this: Vec<&str> = cdhashes.iter().map(String::as_str).collect();
+    of_bytes(bytes, place, &this, at, limits)
+}
+
+fn of_bytes(bytes: &[u8], place: &str, this: &[&str], at: u64, limits: &Limits) -> TicketInfo {
+    let ticket = apple::read_ticket(bytes, at, limits);
+    let mut out = TicketInfo {
+        place: place.to_owned(),
+        state: ticket.state,
+        problem: ticket.problem,
+        bytes: len64(bytes.len()),
+        ..TicketInfo::default()
+    };
+    let cut = |digest: &str| digest.get(..NAMED.saturating_mul(2)).unwrap_or(digest).to_owned();
+    let this: Vec<String> = this.iter().map(|d| cut(d)).collect();
+    // A ticket that cannot be read names nothing.
+    if !ticket.digests.is_empty() && !this.is_empty() {
+        let named = |d: &Vec<u8>| this.contains(&hex(d.get(..NAMED).unwrap_or(d)));
+        out.names_this = Some(ticket.digests.iter().any(named));
+    }
+    if out.names_this == Some(false) && out.state > ClaimState::Invalid {
+        out.state = ClaimState::Invalid;
+        out.problem = Some("it was made for something else".to_owned());
+    }
+    out.digests = ticket.digests.iter().take(LISTED).map(|d| hex(d)).collect();
+    out
 }
