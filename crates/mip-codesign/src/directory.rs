@@ -19,18 +19,17 @@ const FLAGS: [(u32, &str); 10] = [
     (0x1000, "enforcement"),
     (0x2000, "library-validation"),
     (RUNTIME, "runtime"),
-    (0x2_0000, "linker-signed"),
+    (LINKER_SIGNED, "linker-signed"),
 ];
 pub(crate) const ADHOC: u32 = 0x2;
 pub(crate) const RUNTIME: u32 = 0x1_0000;
+pub(crate) const LINKER_SIGNED: u32 = 0x2_0000;
 
 /// A code directory of which all parts lie inside it.
 #[derive(Debug, Clone)]
 pub(crate) struct CodeDirectory<'a> {
     /// The blob: what is signed.
     pub(crate) bytes: &'a [u8],
-    /// Where it starts in the file.
-    pub(crate) offset: u64,
     pub(crate) flags: u32,
     pub(crate) kind: HashKind,
     /// As text, whatever the bytes are. Not escaped.
@@ -69,7 +68,8 @@ impl<'a> CodeDirectory<'a> {
         if !(0x2_0001..=0x2_F000).contains(&format) {
             return Err(unsupported(format!("a code directory of version {format:#x}")));
         }
-        let (hash_offset, ident, specials, pages) = (field(16)?, field(20)?, field(24)?, field(28)?);
+        let (hash_offset, ident, specials, pages) =
+            (field(16)?, field(20)?, field(24)?, field(28)?);
         let short_limit = u64::from(field(32)?);
         let [hash_size, hash_type, _platform, page_log] =
             b.get(36..).and_then(|b| b.first_chunk::<4>()).copied().ok_or_else(cut)?;
@@ -98,7 +98,11 @@ impl<'a> CodeDirectory<'a> {
         let runtime = if format >= 0x2_0500 { field(88)? } else { 0 };
         let page_size = match page_log {
             0 => None,
-            log => Some(1_u64.checked_shl(log.into()).ok_or_else(|| damaged("has a page size over 2^63"))?),
+            log => Some(
+                1_u64
+                    .checked_shl(log.into())
+                    .ok_or_else(|| damaged("has a page size over 2^63"))?,
+            ),
         };
         let code_limit = if long_limit == 0 { short_limit } else { long_limit };
         let expected = match page_size {
@@ -122,7 +126,6 @@ impl<'a> CodeDirectory<'a> {
         let shown = |t: &[u8]| String::from_utf8(t.to_vec()).unwrap_or_else(|_| escape_bytes(t));
         Ok(Self {
             bytes: b,
-            offset: blob.offset,
             flags: field(12)?,
             kind,
             identifier: shown(identifier),
@@ -155,7 +158,11 @@ impl<'a> CodeDirectory<'a> {
     }
 
     pub(crate) fn flag_names(&self) -> Vec<String> {
-        FLAGS.iter().filter(|(bit, _)| self.flags & bit != 0).map(|(_, n)| (*n).to_owned()).collect()
+        FLAGS
+            .iter()
+            .filter(|(bit, _)| self.flags & bit != 0)
+            .map(|(_, n)| (*n).to_owned())
+            .collect()
     }
 
     /// Its own digest: what macOS calls the CDHash is the first 20 bytes.

@@ -6,12 +6,18 @@
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
 )]
 
+mod blob;
 mod check;
 mod claims;
+mod directory;
+mod entitlements;
+mod hash;
 mod image;
 mod macho;
+mod pages;
 mod program;
 mod requirement;
+mod signature;
 
 pub use check::{Check, Special};
 pub use claims::{

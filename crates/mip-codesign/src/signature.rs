@@ -1,17 +1,21 @@
 //! The check of one embedded signature: of a slice of a program, or of a disk image.
 
-use mip_base::{Code, Error, Job, Result, Source, escape, len64};
-use mip_signing::apple::SignatureClaim;
+use std::collections::{BTreeMap, BTreeSet};
+
+use mip_base::{Code, Error, Result, Source, escape};
+use mip_signing::apple::{Content, SignatureClaim, check_cms};
 
 use crate::ClaimState;
 use crate::blob::{self, Blob, slot_name};
 use crate::check::Check;
 use crate::claims::{CodeSignature, PageCheck};
 use crate::directory::{ADHOC, CodeDirectory, LINKER_SIGNED, RUNTIME};
-use crate::{cms, entitlements, pages, requirement};
+use crate::{entitlements, pages, requirement};
 
 /// Most problems of one signature that are listed.
 const MAX_PROBLEMS: usize = 40;
+/// Most special slots that are looked at; a dozen are known.
+const MAX_SPECIALS: usize = 256;
 
 /// What is signed.
 pub(crate) struct Subject<'a> {
@@ -89,18 +93,188 @@ fn examine(subject: &Subject<'_>, check: &Check<'_>, verdict: &mut Verdict) -> R
     describe(&best, verdict);
     compare_pages(subject, &best, check, verdict)?;
     compare_specials(subject, &blobs, &best, verdict);
-    let wrapper = blobs.iter().find(|b| b.slot == blob::SLOT_CMS);
-    let claim = wrapper.filter(|b| !b.body().is_empty()).map(|b| {
-        if b.magic == blob::WRAPPER {
-            cms::check(b.body(), primary_bytes, check)
-        } else {
-            let why = format!("the CMS signature is a blob {:#010x}", b.magic);
-            SignatureClaim::default_with(ClaimState::Invalid, why)
-        }
-    });
+    let claim = signer(&blobs, primary_bytes, check);
     judge_signer(claim.as_ref(), &best, verdict);
     verdict.out.signature = claim;
     entitlements::read(&blobs, check.job, verdict)?;
-    requirement::designated(&blobs, &best, verdict);
+    requirement::designated(&blobs, verdict);
     Ok(())
+}
+
+/// The code directories, the first one first.
+fn directories<'a>(
+    blobs: &[Blob<'a>],
+    start: u64,
+    verdict: &mut Verdict,
+) -> Result<Vec<CodeDirectory<'a>>> {
+    let find = |slot| blobs.iter().find(move |b| b.slot == slot);
+    let primary = find(blob::SLOT_CODE_DIRECTORY).ok_or_else(|| {
+        Error::new(Code::CodeSignature, "the signature has no code directory").at(start)
+    })?;
+    let mut all = vec![CodeDirectory::read(primary)?];
+    for other in (blob::ALTERNATES..=blob::ALTERNATES_END).filter_map(find) {
+        match CodeDirectory::read(other) {
+            Ok(directory) => all.push(directory),
+            // A hash of the future is no reason to doubt the others.
+            Err(e) if e.code() == Code::Unsupported => verdict.note(e.to_string()),
+            Err(e) => return Err(e),
+        }
+    }
+    let mut kinds: Vec<_> = all.iter().map(|d| d.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if kinds.len() != all.len() {
+        verdict.problem(ClaimState::Invalid, "two code directories use the same hash");
+    }
+    let same =
+        |d: &CodeDirectory<'_>| (d.identifier.clone(), d.team_id.clone(), d.flags, d.code_limit);
+    if let [first, rest @ ..] = all.as_slice()
+        && rest.iter().any(|d| same(d) != same(first))
+    {
+        let why = "the code directories do not say the same";
+        verdict.problem(ClaimState::Invalid, why);
+    }
+    Ok(all)
+}
+
+fn describe(best: &[CodeDirectory<'_>], verdict: &mut Verdict) {
+    let Some(first) = best.first() else { return };
+    let out = &mut verdict.out;
+    out.identifier = Some(first.identifier.clone());
+    out.team_id.clone_from(&first.team_id);
+    out.flags = first.flag_names();
+    out.hardened_runtime = first.flags & RUNTIME != 0;
+    out.runtime_version.clone_from(&first.runtime);
+    out.code_directories = best.iter().map(CodeDirectory::hash).collect();
+    out.pages.bytes = first.code_limit;
+}
+
+/// Compares the bytes, and where the covered bytes end with where the signature starts.
+fn compare_pages(
+    subject: &Subject<'_>,
+    best: &[CodeDirectory<'_>],
+    check: &Check<'_>,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    let (base, size) = subject.range;
+    let before = subject.signature.0.saturating_sub(base).min(size);
+    let Some(first) = best.first() else { return Ok(()) };
+    if first.code_limit != before {
+        let why = format!(
+            "the hashes cover {} bytes; there are {before} bytes before the signature",
+            first.code_limit
+        );
+        verdict.problem(ClaimState::Invalid, why);
+    }
+    let limit = best.iter().map(|d| d.code_limit).max().unwrap_or(0);
+    if limit > size {
+        verdict.out.pages.state = ClaimState::Invalid;
+        return Ok(());
+    }
+    if !check.spend(limit) {
+        verdict.out.state = verdict.out.state.min(ClaimState::NotChecked);
+        return Ok(());
+    }
+    let found = pages::compare(subject.source, base, best, check.job)?;
+    let pages = &mut verdict.out.pages;
+    pages.state = ClaimState::Valid;
+    if let Some(best_found) = found.first() {
+        pages.altered = best_found.pages;
+        pages.first_altered = best_found.first;
+    }
+    for (directory, altered) in best.iter().zip(&found) {
+        if let Some(at) = altered.first {
+            verdict.out.pages.state = ClaimState::Invalid;
+            let why = format!(
+                "{} of {} pages are not what was signed ({}), the first at byte {at}",
+                altered.pages,
+                directory.pages,
+                directory.kind.name()
+            );
+            verdict.problem(ClaimState::Invalid, why);
+        }
+    }
+    Ok(())
+}
+
+/// Compares what the special slots refer to.
+fn compare_specials(
+    subject: &Subject<'_>,
+    blobs: &[Blob<'_>],
+    best: &[CodeDirectory<'_>],
+    verdict: &mut Verdict,
+) {
+    let inside = blobs.iter().filter(|b| (1..blob::ALTERNATES).contains(&b.slot));
+    let inside = inside.map(|b| (b.slot, b.bytes));
+    let there: BTreeMap<u32, &[u8]> = inside.chain(subject.outside.iter().copied()).collect();
+    for directory in best {
+        let named = (1..=directory.specials).filter(|n| directory.special(*n).is_some());
+        let slots: BTreeSet<u32> = named.take(MAX_SPECIALS).chain(there.keys().copied()).collect();
+        for slot in slots {
+            let what = slot_name(slot);
+            match (directory.special(slot), there.get(&slot)) {
+                (Some(hash), Some(bytes)) if directory.kind.matches(bytes, hash) => {}
+                (Some(_), Some(_)) => {
+                    let why = format!("{what}: not what was signed ({})", directory.kind.name());
+                    verdict.problem(ClaimState::Invalid, why);
+                }
+                (Some(_), None) => {
+                    let why = format!("{what}: signed, and not there");
+                    verdict.problem(ClaimState::Invalid, why);
+                }
+                // A linker signs the program alone.
+                (None, Some(_)) if directory.flags & LINKER_SIGNED != 0 => {
+                    verdict.note(format!("{what}: not covered by the linker's signature"));
+                }
+                (None, Some(_)) => {
+                    let why = format!("{what}: there, and not covered by the signature");
+                    verdict.problem(ClaimState::Invalid, why);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+/// The CMS signature over the first code directory, where there is one.
+fn signer(blobs: &[Blob<'_>], primary: &[u8], check: &Check<'_>) -> Option<SignatureClaim> {
+    let wrapper = blobs.iter().find(|b| b.slot == blob::SLOT_CMS)?;
+    // codesign -s - leaves an empty one.
+    if wrapper.body().is_empty() {
+        return None;
+    }
+    if wrapper.magic != blob::WRAPPER {
+        let mut claim = SignatureClaim::default();
+        claim.state = ClaimState::Invalid;
+        claim.problem = Some(format!("the CMS signature is a blob {:#010x}", wrapper.magic));
+        return Some(claim);
+    }
+    Some(check_cms(wrapper.body(), Content::Bytes(primary), check.at, check.job.limits()))
+}
+
+fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verdict: &mut Verdict) {
+    let Some(first) = best.first() else { return };
+    if first.flags & ADHOC != 0 {
+        verdict.out.state = verdict.out.state.min(ClaimState::AdHoc);
+        if claim.is_some() {
+            verdict.note("has a CMS signature that does not count, for it says that it is ad-hoc");
+        }
+        return;
+    }
+    let Some(claim) = claim else {
+        let why = "has no CMS signature, and does not say that it is ad-hoc";
+        return verdict.problem(ClaimState::Invalid, why);
+    };
+    verdict.out.state = verdict.out.state.min(claim.state);
+    if let Some(why) = &claim.problem {
+        verdict.note(format!("the CMS signature: {why}"));
+    }
+    let team = claim.signer.as_ref().and_then(|s| s.team_id.as_deref());
+    if let (Some(said), Some(team)) = (&first.team_id, team)
+        && said != team
+    {
+        let (said, team) = (escape(said), escape(team));
+        let why = format!("the code directory gives the Team ID {said}, the certificate {team}");
+        verdict.problem(ClaimState::Invalid, why);
+    }
 }
