@@ -35,7 +35,7 @@ pub struct CodeSignature {
     pub entitlements: Option<serde_json::Value>,
     /// The CMS signature over the code directory; `None` for an ad-hoc signature.
     pub signature: Option<SignatureClaim>,
-    /// The special slots of the best code directory, against what they stand for.
+    /// The special slots of the code directories, against what they stand for.
     #[serde(skip)]
     pub slots: SlotCheck,
 }
@@ -45,9 +45,9 @@ pub struct CodeSignature {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SlotCheck {
-    /// Slots that hold a digest.
+    /// Slots of the best code directory that hold a digest.
     pub sealed: Vec<u32>,
-    /// Those whose file or blob is missing or another.
+    /// Slots whose file or blob is missing or another, by any of the code directories.
     pub altered: Vec<u32>,
     /// Whether anything beside slots 1 and 3 is wrong with the signature or the program.
     pub more: bool,

@@ -38,6 +38,19 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// Notes a problem. `state` is what it makes of the signature.
     pub(crate) fn problem(&mut self, state: ClaimState, why: impl Into<String>) {
+        self.out.slots.more = true;
+        self.worsen(state, why);
+    }
+
+    /// Notes a problem with a special slot.
+    fn slot_problem(&mut self, slot: u32, why: String) {
+        if !matches!(slot, blob::SLOT_INFO | blob::SLOT_RESOURCES) {
+            self.out.slots.more = true;
+        }
+        self.worsen(ClaimState::Invalid, why);
+    }
+
+    fn worsen(&mut self, state: ClaimState, why: impl Into<String>) {
         self.out.state = self.out.state.min(state);
         self.note(why);
     }
@@ -207,20 +220,27 @@ fn compare_specials(
     let inside = blobs.iter().filter(|b| (1..blob::ALTERNATES).contains(&b.slot));
     let inside = inside.map(|b| (b.slot, b.bytes));
     let there: BTreeMap<u32, &[u8]> = inside.chain(subject.outside.iter().copied()).collect();
-    for directory in best {
+    for (n, directory) in best.iter().enumerate() {
         let named = (1..=directory.specials).filter(|n| directory.special(*n).is_some());
         let slots: BTreeSet<u32> = named.take(MAX_SPECIALS).chain(there.keys().copied()).collect();
         for slot in slots {
             let what = slot_name(slot);
+            if n == 0 && directory.special(slot).is_some() {
+                verdict.out.slots.sealed.push(slot);
+            }
+            let mut altered = |why: String| {
+                if !verdict.out.slots.altered.contains(&slot) {
+                    verdict.out.slots.altered.push(slot);
+                }
+                verdict.slot_problem(slot, why);
+            };
             match (directory.special(slot), there.get(&slot)) {
                 (Some(hash), Some(bytes)) if directory.kind.matches(bytes, hash) => {}
                 (Some(_), Some(_)) => {
-                    let why = format!("{what}: not what was signed ({})", directory.kind.name());
-                    verdict.problem(ClaimState::Invalid, why);
+                    altered(format!("{what}: not what was signed ({})", directory.kind.name()));
                 }
                 (Some(_), None) => {
-                    let why = format!("{what}: signed, and not there");
-                    verdict.problem(ClaimState::Invalid, why);
+                    altered(format!("{what}: signed, and not there"));
                 }
                 // A linker signs the program alone.
                 (None, Some(_)) if directory.flags & LINKER_SIGNED != 0 => {
@@ -228,7 +248,7 @@ fn compare_specials(
                 }
                 (None, Some(_)) => {
                     let why = format!("{what}: there, and not covered by the signature");
-                    verdict.problem(ClaimState::Invalid, why);
+                    verdict.slot_problem(slot, why);
                 }
                 (None, None) => {}
             }
@@ -266,6 +286,7 @@ fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verd
         return verdict.problem(ClaimState::Invalid, why);
     };
     verdict.out.state = verdict.out.state.min(claim.state);
+    verdict.out.slots.more |= claim.state == ClaimState::Invalid;
     if let Some(why) = &claim.problem {
         verdict.note(format!("the CMS signature: {why}"));
     }

@@ -12,6 +12,7 @@ pub mod crypt;
 pub mod fat;
 pub mod heap;
 pub mod hfs;
+pub mod macho;
 pub mod partition;
 pub mod pkg;
 pub mod shared;
