@@ -9,9 +9,11 @@ use crate::limits::{self, Change};
 
 mod contents;
 mod look;
+mod scripts;
 
 pub(crate) use contents::{CatArgs, FilesArgs, ImagePasswordArgs};
 pub(crate) use look::{LookArgs, Scan, SignatureChoice};
+pub(crate) use scripts::{ScriptArgs, ScriptsArgs};
 
 const TOUR: &str = "\
 A first tour (a throw-away identity, one archive, one check):
@@ -104,6 +106,7 @@ pub(crate) enum Command {
     Files(FilesArgs),
     Cat(CatArgs),
     Convert(Box<ConvertArgs>),
+    Scripts(ScriptsArgs),
     Verify(VerifyArgs),
     List(ListArgs),
     Extract(ExtractArgs),
@@ -222,6 +225,9 @@ Examples:
       --set-version 2.1 --unsigned
   mip convert - --stdin-name Tool.pkg -o - --unsigned <Tool.pkg >Tool.mip
 
+detection.sh and uninstall.sh for this very installer go into the archive, and beside an output
+file: Tool-1.0.mip has Tool-1.0.detection.sh and Tool-1.0.uninstall.sh. `mip scripts` writes only them.
+
 Of a disk image, auto carries the image where macOS mounts it without asking anyone; else the
 app or the package in it. `carried` in what is printed says which, and why.
 
@@ -262,6 +268,8 @@ pub(crate) struct ConvertArgs {
     /// Carry an installer whose inside cannot be read; needs --id, --name and --set-version
     #[arg(long)]
     pub(crate) allow_unreadable: bool,
+    #[command(flatten)]
+    pub(crate) scripts: ScriptArgs,
     /// Threads; default: one per core. Changes nothing in the output
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,

@@ -75,6 +75,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Reply> {
         Command::Files(a) => commands::files::run(a, context),
         Command::Cat(a) => commands::cat::run(a, context),
         Command::Convert(a) => commands::convert::run(a, context),
+        Command::Scripts(a) => commands::scripts::run(a, context),
         Command::Verify(a) => commands::verify::run(a, context),
         Command::List(a) => commands::list::run(a, context),
         Command::Extract(a) => commands::extract::run(a, context),

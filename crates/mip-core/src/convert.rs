@@ -1,7 +1,7 @@
 //! From an installer to a signed MIP archive.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use mip_archive::{EntryRole, Product, VerifyDepth, Writer, profile};
@@ -9,13 +9,14 @@ use mip_base::{Code, EntryPath, Error, Job, Kind, ReadAt, Result, Section, Write
 use mip_signing::Signer;
 
 use crate::input::{Input, Opened};
-use crate::inspect::{Examined, InspectOptions, Subject, examine, in_input};
+use crate::inspect::{Examined, InspectOptions, Subject, examine, in_input, sha256};
 use crate::inspection::{Inspection, InstallerKind, Warning};
 use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
 use crate::output::{Output, Pending, Target, apart};
 use crate::payload::{self, Payload, PayloadChoice};
 use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report};
+use crate::scripts::{self, Beside, Script, ScriptChoice, ScriptReport, ScriptRole, Scripts};
 use crate::tarball::{TarballOptions, app_tarball};
 use crate::verify::{self_check, signer_warnings};
 
@@ -46,6 +47,9 @@ pub struct Convert {
     icon: Option<Vec<u8>>,
     allow_unreadable: bool,
     payload: PayloadChoice,
+    scripts: ScriptChoice,
+    preinstall: Option<Vec<u8>>,
+    postinstall: Option<Vec<u8>>,
     signing: Signing,
     threads: Option<usize>,
     level: Option<u32>,
@@ -134,6 +138,30 @@ impl Convert {
         self
     }
 
+    /// Whether detection and uninstall scripts are made. They go into the archive and, when that
+    /// is a file, beside it: `Tool.mip` has `Tool.detection.sh` and `Tool.uninstall.sh`.
+    #[must_use]
+    pub fn scripts(mut self, choice: ScriptChoice) -> Self {
+        self.scripts = choice;
+        self
+    }
+
+    /// Carries this script, to be run before the installation. It must start with `#!` and have
+    /// at most 1 MiB of text.
+    #[must_use]
+    pub fn preinstall(mut self, script: Vec<u8>) -> Self {
+        self.preinstall = Some(script);
+        self
+    }
+
+    /// Carries this script, to be run after the installation; else as
+    /// [`preinstall`](Self::preinstall).
+    #[must_use]
+    pub fn postinstall(mut self, script: Vec<u8>) -> Self {
+        self.postinstall = Some(script);
+        self
+    }
+
     /// Signs with this key.
     #[must_use]
     pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
@@ -188,9 +216,11 @@ impl Convert {
             Some(s) => signer_warnings(s.as_ref())?,
             None => Vec::new(),
         };
+        let mut of_scripts = Vec::new();
+        let mut scripts = self.given(&mut of_scripts)?;
         apart(input.as_path(), output)?;
         let early = match &output.target {
-            Target::File(path) => Some(Pending::create(path, output.force)?),
+            Target::File(path) => Some(self.files(input, path, output.force)?),
             _ => None,
         };
         let opened = input.open(job)?;
@@ -211,22 +241,28 @@ impl Convert {
             .product(examined.as_ref().map(|e| &e.inspection), unread.as_ref())
             .map_err(place)?;
 
-        let (pending, path) = match (&output.target, early) {
-            (Target::File(path), Some(p)) => (Some(p), Some(path.clone())),
+        let (files, path) = match (&output.target, early) {
+            (Target::File(path), Some(files)) => (Some(files), Some(path.clone())),
             (Target::Folder(folder), _) => {
                 let path = folder.join(archive_name(&product));
                 apart(input.as_path(), &Output::file(&path))?;
-                (Some(Pending::create(&path, output.force)?), Some(path))
+                (Some(self.files(input, &path, output.force)?), Some(path))
             }
             _ => (None, None),
         };
-        let out: Arc<dyn WriteAt> = match (&pending, &output.target) {
-            (Some(p), _) => p.file(),
+        let out: Arc<dyn WriteAt> = match (&files, &output.target) {
+            (Some((archive, _)), _) => archive.file(),
             (None, Target::Sink(sink)) => sink.clone(),
             (None, _) => return Err(Error::new(Code::Usage, "no output")),
         };
 
         let icon = self.icon(examined.as_ref(), &mut warnings)?;
+        if self.scripts == ScriptChoice::Generate {
+            let found = examined.as_ref().map(|e| &e.inspection);
+            scripts.extend(scripts::generate(found, &product, &mut warnings));
+            scripts.sort_by_key(|s| s.role.archive_path());
+        }
+        warnings.extend(of_scripts);
         let facts = Facts {
             product: &product,
             inspection: examined.as_ref().map(|e| &e.inspection),
@@ -237,29 +273,87 @@ impl Convert {
             warnings: &warnings,
         };
         let (payload, written) = self
-            .write(out.clone(), &product, &facts, icon, &carried, signer.as_deref(), job)
+            .write(out.clone(), &product, &facts, icon, &scripts, &carried, signer.as_deref(), job)
             .map_err(place)?;
         // One truth from first look to last byte.
         opened.unchanged().map_err(place)?;
         // The manifest is the same whoever signs; the report has everything.
         warnings.extend(of_signer);
         let signed_by = self_check(out, signer.as_deref(), VerifyDepth::Full, job)?;
-        if let Some(p) = pending
-            && let Some(w) = p.publish()?
-        {
-            warnings.push(Warning::new("W_DURABILITY", w));
+        let mut reports: Vec<ScriptReport> = scripts.iter().map(|s| s.report(true, None)).collect();
+        if let Some((archive, beside)) = files {
+            publish(archive, beside, &scripts, &mut reports, &mut warnings)?;
         }
         Ok(Report {
             schema_version: REPORT_VERSION,
-            output: path.map(|p: PathBuf| p.to_string_lossy().into_owned()),
+            output: path.map(|p| p.to_string_lossy().into_owned()),
             bytes: written.len,
             package_digest: hex(&written.index_sha256),
             product,
             payload,
+            scripts: reports,
             signed_by,
             inspection: examined.map(|e| e.inspection),
             warnings,
         })
+    }
+
+    /// Writes only the detection and uninstall scripts for `input` into `folder`, which must
+    /// exist, under the names that a conversion gives them beside an archive: `<Name>-<Version>`
+    /// and `.detection.sh` or `.uninstall.sh`. With `force`, files of these names are replaced.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); what concerns signing does not come up.
+    pub fn write_scripts(
+        &self,
+        input: &Input,
+        folder: &Path,
+        force: bool,
+        job: &Job,
+    ) -> Result<Scripts> {
+        let place = |e: Error| in_input(e, input);
+        let opened = input.open(job)?;
+        let (examined, unread) = self.examine(input, &opened, job).map_err(place)?;
+        let mut found = examined.map(|e| e.inspection);
+        if self.inspect.hash
+            && let (Some(found), Opened::File { source, .. }) = (&mut found, &opened)
+        {
+            found.input.sha256 = Some(sha256(source, job).map_err(place)?);
+        }
+        opened.unchanged().map_err(place)?;
+        let product = self.product(found.as_ref(), unread.as_ref()).map_err(place)?;
+        let mut warnings = found.iter().flat_map(|f| f.warnings.clone()).collect();
+        let scripts = scripts::generate(found.as_ref(), &product, &mut warnings);
+        let path = folder.join(archive_name(&product));
+        let done = Beside::create(input.as_path(), &path, force)?.publish(&scripts)?;
+        let durable = done.warnings.iter().map(|w| Warning::new("W_DURABILITY", w));
+        warnings.extend(durable);
+        Ok(Scripts {
+            schema_version: REPORT_VERSION,
+            product,
+            scripts: scripts.iter().map(|s| s.report(false, done.path(s.role))).collect(),
+            warnings,
+        })
+    }
+
+    /// The files of an output at `path`: the archive, and the scripts beside it.
+    fn files(&self, input: &Input, path: &Path, force: bool) -> Result<Files> {
+        let archive = Pending::create(path, force)?;
+        let beside = match self.scripts {
+            ScriptChoice::Generate => Some(Beside::create(input.as_path(), path, force)?),
+            ScriptChoice::None => None,
+        };
+        Ok((archive, beside))
+    }
+
+    /// The scripts that were given.
+    fn given(&self, warnings: &mut Vec<Warning>) -> Result<Vec<Script>> {
+        let given = [
+            (ScriptRole::Preinstall, &self.preinstall),
+            (ScriptRole::Postinstall, &self.postinstall),
+        ];
+        let there = given.into_iter().filter_map(|(role, script)| Some((role, script.as_ref()?)));
+        there.map(|(role, script)| scripts::check_given(role, script, warnings)).collect()
     }
 
     /// Reads the input; with leave to, an input that cannot be read is carried all the same.
@@ -389,6 +483,7 @@ impl Convert {
         product: &ProductReport,
         facts: &Facts<'_>,
         icon: Option<Vec<u8>>,
+        scripts: &[Script],
         carried: &Payload,
         signer: Option<&dyn Signer>,
         job: &Job,
@@ -400,6 +495,10 @@ impl Convert {
         writer.add(&entry(profile::INFO_PLIST)?, EntryRole::Metadata, 0o644, &info)?;
         if let Some(png) = icon {
             writer.add(&entry(profile::ICON)?, EntryRole::Icon, 0o644, &png)?;
+        }
+        for script in scripts {
+            let path = entry(script.role.archive_path())?;
+            writer.add(&path, EntryRole::Script, 0o755, &script.bytes)?;
         }
         let path = entry(&format!("{}{}", profile::PAYLOAD, facts.payload_name))?;
         let subject = &carried.subject;
@@ -449,6 +548,31 @@ impl Convert {
         };
         Ok((payload, written))
     }
+}
+
+/// The archive, and the scripts beside it.
+type Files = (Pending, Option<Beside>);
+
+/// Gives all files of an output their names, the archive last: where it is, everything is.
+fn publish(
+    archive: Pending,
+    beside: Option<Beside>,
+    scripts: &[Script],
+    reports: &mut [ScriptReport],
+    warnings: &mut Vec<Warning>,
+) -> Result<()> {
+    let beside = beside.map(|b| b.publish(scripts)).transpose()?;
+    let durable = archive.publish().inspect_err(|_| {
+        if let Some(b) = &beside {
+            b.undo();
+        }
+    })?;
+    let of_scripts = beside.iter().flat_map(|b| b.warnings.iter().cloned());
+    warnings.extend(of_scripts.chain(durable).map(|w| Warning::new("W_DURABILITY", w)));
+    for report in reports {
+        report.beside = beside.as_ref().and_then(|b| b.path(report.role));
+    }
+    Ok(())
 }
 
 /// `<Name>-<Version>.mip`, usable as a file name on every platform.

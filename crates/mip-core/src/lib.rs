@@ -203,6 +203,7 @@ pub use mip_plist as plist;
 mod probe;
 mod pump;
 mod report;
+mod scripts;
 pub mod tarball;
 pub mod tree;
 mod trust;
@@ -226,6 +227,9 @@ pub use probe::{FORMATS, Format, FormatInfo, TarCompression};
 pub use report::{
     EntryReport, Extraction, Level, ListedEntry, Listing, PayloadReport, Problem, ProductReport,
     REPORT_VERSION, Report, SignReport, SignerReport, Verification, schemas,
+};
+pub use scripts::{
+    ScriptChoice, ScriptReport, ScriptRole, Scripts, detection_script, uninstall_script,
 };
 pub use verify::{Access, SignHow, VerifyPolicy, extract, extract_entry, list, sign, verify};
 

@@ -22,6 +22,11 @@ pub(crate) fn sha256(from: &mut dyn Read, phase: Phase, job: &Job) -> Result<Str
     Ok(hex(&hash.finalize()))
 }
 
+/// The SHA-256 of `bytes`, in hexadecimal.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 fn pump(
     from: &mut dyn Read,
     phase: Phase,

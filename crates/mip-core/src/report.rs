@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::inspection::{Inspection, Warning, schema};
+use crate::scripts::ScriptReport;
 
 /// The version of the JSON form of the reports. Raised when a key is removed or changes its
 /// meaning; new keys do not raise it.
@@ -30,6 +31,8 @@ pub struct Report {
     pub product: ProductReport,
     /// The installer inside.
     pub payload: PayloadReport,
+    /// The scripts in the archive, by their paths there.
+    pub scripts: Vec<ScriptReport>,
     /// Who signed; `None` for an archive that was left unsigned on request.
     pub signed_by: Option<SignerReport>,
     /// What was found in the installer; `None` when its inside was not read.
@@ -285,6 +288,7 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("inspection", crate::inspection::inspection_schema()),
         ("report", schema::<Report>()),
+        ("scripts", schema::<crate::scripts::Scripts>()),
         ("verification", schema::<Verification>()),
         ("listing", schema::<Listing>()),
         ("extraction", schema::<Extraction>()),

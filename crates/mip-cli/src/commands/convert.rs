@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use mip_base::{Code, Error, Result, escape};
 use mip_core::signing::{Password, Signer};
-use mip_core::{Convert, Output, PayloadChoice, Report};
+use mip_core::{Convert, Output, PayloadChoice, Report, ScriptChoice};
 use serde_json::{Value, json};
 
 use crate::args::{Carry, ConvertArgs, check_streams, is_dash, usage};
-use crate::commands::{ToStdout, inspect, shown, signer_line};
+use crate::commands::{ToStdout, inspect, scripts, shown, signer_line};
 use crate::context::{Context, Reply, about, read_small};
 use crate::keys;
 use crate::output::json::{SCHEMA_VERSION, value};
@@ -73,6 +73,8 @@ fn one_input_only(args: &ConvertArgs) -> Result<()> {
         ("--set-version", args.set_version.is_some()),
         ("--min-os", args.min_os.is_some()),
         ("--icon", args.icon.is_some()),
+        ("--preinstall", args.scripts.preinstall.is_some()),
+        ("--postinstall", args.scripts.postinstall.is_some()),
         ("--primary-app", args.look.primary_app.is_some()),
         ("--select", args.look.select.is_some()),
     ];
@@ -142,6 +144,15 @@ fn builder(
     }
     if let Some(path) = &args.icon {
         c = c.icon_png(read_small(path, context.limits().small_file)?.to_vec());
+    }
+    if args.scripts.no_scripts {
+        c = c.scripts(ScriptChoice::None);
+    }
+    if let Some(path) = &args.scripts.preinstall {
+        c = c.preinstall(read_small(path, context.limits().small_file)?.to_vec());
+    }
+    if let Some(path) = &args.scripts.postinstall {
+        c = c.postinstall(read_small(path, context.limits().small_file)?.to_vec());
     }
     if let Some(n) = args.threads {
         c = c.threads(n);
@@ -236,6 +247,9 @@ fn text(name: &str, r: &Report) -> String {
     if !r.payload.read {
         rows.add("not read", "nothing inside the installer was read");
     }
+    for script in &r.scripts {
+        scripts::row(&mut rows, script);
+    }
     match &r.signed_by {
         Some(s) => rows.add("signed by", signer_line(s)),
         None => rows.add("signed by", "nobody"),
@@ -260,9 +274,17 @@ mod tests {
 
     #[test]
     fn values_of_one_input_are_refused_for_several() {
-        for flag in
-            ["--id", "--name", "--set-version", "--min-os", "--icon", "--primary-app", "--select"]
-        {
+        for flag in [
+            "--id",
+            "--name",
+            "--set-version",
+            "--min-os",
+            "--icon",
+            "--preinstall",
+            "--postinstall",
+            "--primary-app",
+            "--select",
+        ] {
             let e = one_input_only(&parse(&["a.pkg", "b.pkg", flag, "1"])).unwrap_err();
             assert_eq!(e.code(), Code::Usage);
             assert!(e.message().contains(flag));

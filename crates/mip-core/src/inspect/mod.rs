@@ -163,7 +163,7 @@ fn within_once(e: Error, place: &str, step: &str) -> Error {
     }
 }
 
-fn sha256(source: &Source, job: &Job) -> Result<String> {
+pub(crate) fn sha256(source: &Source, job: &Job) -> Result<String> {
     job.report(Event::Started { phase: Phase::Inspect, total: Some(source.size()) });
     let sum = pump::sha256(&mut Cursor::new(source.clone()), Phase::Inspect, job)?;
     job.report(Event::Finished { phase: Phase::Inspect });

@@ -64,10 +64,12 @@ warnings! {
     "W_COMPONENT_NOT_READ", "A component package inside was not read.", "raise the limit that the message names if you trust the input";
     "W_DISTRIBUTION_UNREADABLE", "The Distribution of an old package cannot be read.", "ask the vendor for an intact package";
     "W_DURABILITY", "The output is complete, but the system did not confirm that it is on disk.", "check the disk";
+    "W_GIVEN_SCRIPT", "A script that was given needs an interpreter that not every Mac has.", "write it for /bin/sh or /bin/zsh, or make sure that the interpreter is installed";
     "W_ICON", "The icon cannot be used and was left out.", "give one with --icon";
     "W_JAVASCRIPT", "The package decides with JavaScript, which is not run here.", "try the package on a test Mac";
     "W_MANY_APPS", "There are more apps than are looked at.", "choose the one that matters with --primary-app";
     "W_NOTHING_TO_INSTALL", "Nothing to install was found.", "check that this is the installer that you meant";
+    "W_NO_DETECTION", "Nothing is known by which the product could be found on a Mac.", "write a detection script of your own";
     "W_NO_PAYLOAD", "No component has a payload: the package only runs scripts.", "use a detection script that checks what the scripts do: no receipt is left";
     "W_OTHER_PLATFORM", "The app was built for another platform than macOS.", "ask the vendor for the macOS version";
     "W_OUTSIDE_APPLICATIONS", "The app lands outside /Applications.", "use the generated detection script: inventories may not see the app";
