@@ -53,8 +53,11 @@ pub(crate) struct Extensions {
     pub(crate) key_usage: Option<Vec<u8>>,
     pub(crate) purposes: Option<Vec<Vec<u8>>>,
     pub(crate) name_constraints: bool,
-    /// A critical extension that is not understood.
-    pub(crate) unknown_critical: Option<String>,
+    /// Identifiers of critical extensions that are not understood.
+    pub(crate) unknown_critical: Vec<Vec<u8>>,
+    pub(crate) subject_key_id: Option<Vec<u8>>,
+    /// Identifiers of Apple's own extensions, critical or not.
+    pub(crate) apple: Vec<Vec<u8>>,
 }
 
 impl Extensions {
@@ -149,7 +152,7 @@ impl Certificate {
         tbs.end().ok_or(bad)?;
         let info = CertificateInfo {
             subject: name(subject)?,
-            common_name: common_name(subject),
+            common_name: name_part(subject, oid::COMMON_NAME),
             issuer: name(issuer)?,
             serial_hex: serial_number,
             not_before,
@@ -211,8 +214,8 @@ fn name(der: &[u8]) -> Parsed<String> {
     Name::from_der(der).map(|n| n.to_string()).map_err(|_| "a name in it breaks the format".into())
 }
 
-/// The last common name, when it is text of a kind that is in use.
-fn common_name(der: &[u8]) -> Option<String> {
+/// The last attribute `wanted` of a name, when it is text of a kind that is in use.
+pub(crate) fn name_part(der: &[u8], wanted: &[u8]) -> Option<String> {
     let mut found = None;
     let mut parts = asn1::whole(der, asn1::SEQUENCE)?;
     while !parts.is_empty() {
@@ -221,7 +224,7 @@ fn common_name(der: &[u8]) -> Option<String> {
             let mut pair = set.inside(asn1::SEQUENCE)?;
             let id = pair.value(asn1::OID)?;
             let text = pair.any()?;
-            if id != oid::COMMON_NAME {
+            if id != wanted {
                 continue;
             }
             found = match text.tag {
@@ -269,16 +272,17 @@ fn extensions(der: &[u8]) -> Parsed<Extensions> {
             return Err(format!("extension {} is there twice", oid::text(id)));
         }
         seen.push(id);
+        if id.starts_with(oid::APPLE) {
+            out.apple.push(id.to_vec());
+        }
         match id {
             oid::BASIC_CONSTRAINTS => out.basic = Some(basic_constraints(value).ok_or_else(bad)?),
             oid::KEY_USAGE => out.key_usage = Some(key_usage(value).ok_or_else(bad)?),
             oid::EXTENDED_KEY_USAGE => out.purposes = Some(purposes(value).ok_or_else(bad)?),
             oid::NAME_CONSTRAINTS => out.name_constraints = true,
-            oid::SUBJECT_KEY_ID
-            | oid::AUTHORITY_KEY_ID
-            | oid::SUBJECT_ALT_NAME
-            | oid::CERTIFICATE_POLICIES => {}
-            _ if critical => out.unknown_critical = Some(oid::text(id)),
+            oid::SUBJECT_KEY_ID => out.subject_key_id = key_id(value),
+            oid::AUTHORITY_KEY_ID | oid::SUBJECT_ALT_NAME | oid::CERTIFICATE_POLICIES => {}
+            _ if critical => out.unknown_critical.push(id.to_vec()),
             _ => {}
         }
     }
@@ -302,6 +306,14 @@ fn key_usage(value: &[u8]) -> Option<Vec<u8>> {
     let (unused, bits) = r.value(asn1::BIT_STRING)?.split_first()?;
     r.end()?;
     (*unused < 8).then(|| bits.to_vec())
+}
+
+/// `None` where it breaks the format: nothing of a chain depends on it.
+fn key_id(value: &[u8]) -> Option<Vec<u8>> {
+    let mut r = Reader::new(value);
+    let id = r.value(asn1::OCTET_STRING)?;
+    r.end()?;
+    Some(id.to_vec())
 }
 
 fn purposes(value: &[u8]) -> Option<Vec<Vec<u8>>> {

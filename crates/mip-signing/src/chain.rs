@@ -6,7 +6,7 @@ use mip_base::{Code, Error, Result};
 
 use crate::algorithm::Check;
 use crate::certificate::Certificate;
-use crate::pem;
+use crate::{oid, pem};
 
 /// Certificates in a path, signer and anchor included.
 pub(crate) const MAX_DEPTH: usize = 6;
@@ -104,7 +104,8 @@ fn bad(why: impl Into<String>) -> Error {
     Error::new(Code::MipSignature, why).within("signature")
 }
 
-fn shown(c: &Certificate) -> String {
+/// The subject, for messages.
+pub(crate) fn shown(c: &Certificate) -> String {
     let text = mip_base::escape(&c.info.subject);
     format!("\"{text}\"")
 }
@@ -228,10 +229,11 @@ fn policy(path: &[&Certificate], pinned: bool, at: u64) -> std::result::Result<(
             return Err(format!("{} has expired", shown(c)));
         }
         let e = &c.extensions;
-        if let Some(what) = &e.unknown_critical {
+        if let Some(what) = e.unknown_critical.last() {
             return Err(format!(
-                "{} has a critical extension that is not known ({what})",
-                shown(c)
+                "{} has a critical extension that is not known ({})",
+                shown(c),
+                oid::text(what)
             ));
         }
         if e.name_constraints {

@@ -63,6 +63,16 @@ pub(crate) fn certificates(pem: &[u8], code: Code) -> Result<Vec<Vec<u8>>> {
     Ok(blocks(pem, code)?.into_iter().filter(is_certificate).map(|b| b.der.to_vec()).collect())
 }
 
+/// Base64 text with any white space in it. `None`: it is not that.
+pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut bits = Bits::default();
+    for word in text.split(u8::is_ascii_whitespace) {
+        bits.decode(word, &mut out)?;
+    }
+    bits.complete().then_some(out)
+}
+
 /// One PEM block, lines of 64 characters.
 pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     let size = der.len().saturating_mul(3).saturating_div(2).saturating_add(128);
