@@ -103,7 +103,7 @@ pub enum FindingKind {
 pub struct Finding {
     /// What is wrong.
     pub kind: FindingKind,
-    /// The path below the bundle's folder.
+    /// The path below the bundle's folder. Escaped.
     pub path: String,
     /// More, in words. Escaped.
     pub detail: String,
@@ -121,13 +121,18 @@ pub struct SealCheck {
     pub checked: u64,
     /// Bytes of those.
     pub bytes: u64,
+    /// The version of the seal: 2; 1 for old ones, which leave out most of what is outside
+    /// `Resources`; 0 where there is none.
+    pub version: u8,
+    /// Rules that leave out more than Apple's do: Gatekeeper refuses such a seal. Escaped.
+    pub weak_rules: Vec<String>,
 }
 
 /// Code inside a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct NestedCode {
-    /// The path below the outer bundle's folder.
+    /// The path below the outer bundle's folder. Escaped.
     pub path: String,
     /// The worst that was found of it.
     pub state: ClaimState,

@@ -18,6 +18,7 @@ mod pages;
 mod program;
 mod requirement;
 mod signature;
+mod seal;
 
 pub use check::{Check, Special};
 pub use claims::{
@@ -29,3 +30,4 @@ pub use macho::{MachO, Slice};
 pub use mip_signing::apple::{ClaimState, SignatureClaim};
 pub use program::check_program;
 pub use requirement::requirement_text;
+pub use seal::{BundleEntry, BundleFiles, UseFile, check_bundle};

@@ -1,0 +1,403 @@
+//! Code signatures of bundles: the program, the files that the seal covers, the code inside.
+//!
+//! What macOS does is public: Apple's open `libsecurity_codesigning` (`bundlediskrep.cpp`,
+//! `resources.cpp`, `StaticCode.cpp`). This follows what it does for `codesign --verify --deep
+//! --strict`, as far as files tell.
+
+mod compare;
+mod files;
+mod layout;
+mod report;
+mod requirement;
+mod resources;
+mod rules;
+mod walk;
+
+use mip_base::{Result, Source, escape};
+
+pub use self::files::{BundleEntry, BundleFiles, UseFile};
+
+use self::files::{Files, join};
+use self::layout::{Kind, Layout};
+use self::report::{Report, is_fatal};
+use self::resources::Resources;
+use self::walk::Seal;
+use crate::ClaimState;
+use crate::check::{Check, Special};
+use crate::claims::{BundleSignature, CodeSignature, FindingKind, NestedCode, SealCheck};
+use crate::program::check_program;
+
+/// Bundles in bundles that are looked into.
+const MAX_DEPTH: u32 = 8;
+/// Programs and bundles inside one bundle that are checked.
+const MAX_CODE: usize = 5000;
+
+/// What checks a program: another one in tests of the seal alone.
+type Program<'p> = &'p dyn Fn(&Source, &Special<'_>, &Check<'_>) -> Result<Vec<CodeSignature>>;
+
+/// Checks the code signature of a bundle: its program, every file against the seal, the code
+/// inside with its own signatures.
+///
+/// A bad signature is not an error: it is a [`BundleSignature`] that says so. What lies inside as
+/// a mere file of the seal (a system extension, an app among the resources) is listed in
+/// [`nested`](BundleSignature::nested) with what its own signature is worth; that does not count
+/// for the whole, as macOS does not ask for it.
+///
+/// # Errors
+/// [`Code::Cancelled`](mip_base::Code::Cancelled), limits, and an input that cannot be read.
+pub fn check_bundle(files: &dyn BundleFiles, check: &Check<'_>) -> Result<BundleSignature> {
+    check_with(files, check, &check_program)
+}
+
+fn check_with(
+    files: &dyn BundleFiles,
+    check: &Check<'_>,
+    program: Program<'_>,
+) -> Result<BundleSignature> {
+    let files = Files::new(files, check.job)?;
+    let mut run = Run { files: &files, check, program, report: Report::default(), code: 0 };
+    let found = run.bundle("", 0)?;
+    run.links()?;
+    run.unsealed_code()?;
+    let report = run.report;
+    Ok(BundleSignature {
+        state: found.state.min(report.state()),
+        not_checked: report.not_checked(),
+        slices: found.slices,
+        seal: found.seal,
+        nested: report.nested,
+        findings: report.findings,
+        more_findings: report.more_findings,
+    })
+}
+
+/// What was found of one program or bundle.
+#[derive(Debug, Default)]
+struct Found {
+    /// The worst of its own program, its seal and what is inside.
+    state: ClaimState,
+    slices: Vec<CodeSignature>,
+    seal: SealCheck,
+}
+
+impl Found {
+    /// Whether one of its code directories has this CDHash.
+    fn is(&self, cdhash: &str) -> bool {
+        let all = self.slices.iter().flat_map(|s| &s.code_directories);
+        all.into_iter().any(|d| d.cdhash.eq_ignore_ascii_case(cdhash))
+    }
+}
+
+struct Run<'a> {
+    files: &'a Files<'a>,
+    check: &'a Check<'a>,
+    program: Program<'a>,
+    report: Report,
+    /// Programs and bundles that were looked at.
+    code: usize,
+}
+
+impl Run<'_> {
+    /// Whether one more piece of code may be looked at.
+    fn allowed(&mut self, path: &str, depth: u32) -> bool {
+        self.code = self.code.saturating_add(1);
+        if depth > MAX_DEPTH {
+            let why = format!("{}: bundles more than {MAX_DEPTH} deep", escape(path));
+            self.report.skip(why);
+            return false;
+        }
+        if self.code > MAX_CODE {
+            self.report.skip_once(format!("more than {MAX_CODE} programs and bundles"));
+            return false;
+        }
+        true
+    }
+
+    /// Checks the bundle at `root` (`""`: the outermost).
+    fn bundle(&mut self, root: &str, depth: u32) -> Result<Found> {
+        if !self.allowed(root, depth) {
+            return Ok(Found { state: ClaimState::NotChecked, ..Found::default() });
+        }
+        let layout = Layout::of(self.files, root, self.check.job);
+        self.report.seen(&layout.base);
+        let named = |path: &str| join(&layout.base, path);
+        let sealed_at = named("_CodeSignature/CodeResources");
+        let limit = self.check.job.limits().plist_bytes;
+        let info = self.part(layout.info.as_deref(), limit)?;
+        let resources = self.part(self.files.file(&sealed_at).as_deref(), limit)?;
+        let Some(program) = &layout.program else {
+            return Ok(self.without_program(root, &layout));
+        };
+        let special = Special { info_plist: info.as_deref(), code_resources: resources.as_deref() };
+        let mut found = self.program(program, &special)?;
+        if found.slices.iter().all(|s| s.state == ClaimState::Unsigned) {
+            // A seal that nobody signed says nothing.
+            return Ok(found);
+        }
+        self.specials(&found.slices, layout.info.as_deref(), &sealed_at);
+        self.outside(root, &layout);
+        match resources {
+            None => {
+                if found.slices.iter().any(|s| s.slots.sealed.contains(&3)) {
+                    let detail = "the list of sealed files is not there".to_owned();
+                    self.report.find(FindingKind::Missing, &sealed_at, detail);
+                    found.state = ClaimState::Invalid;
+                } else {
+                    self.report.say(format!("{}: its files are not sealed", shown(root)));
+                    found.state = found.state.min(ClaimState::Unsigned);
+                }
+            }
+            Some(bytes) => match Resources::read(&bytes, self.check.job) {
+                Ok(resources) => {
+                    let (seal, inside) = Seal::new(&layout, &resources).check(self, depth)?;
+                    found.state = found.state.min(seal.state).min(inside);
+                    found.seal = seal;
+                }
+                Err(e) if is_fatal(&e) => return Err(e),
+                Err(e) => {
+                    self.report.skip(format!("{}: {e}", escape(&sealed_at)));
+                    found.seal.state = ClaimState::Unsupported;
+                    found.state = found.state.min(ClaimState::Unsupported);
+                }
+            },
+        }
+        if layout.kind == Kind::Versioned {
+            found.state = found.state.min(self.other_versions(root, &layout.base, depth)?);
+        }
+        Ok(found)
+    }
+
+    /// The bytes of a part of the bundle; `None` where there is none. One that cannot be read is
+    /// a finding.
+    fn part(&mut self, path: Option<&str>, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(path) = path else { return Ok(None) };
+        match self.files.from.read(path, limit) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if is_fatal(&e) => Err(e),
+            Err(e) => {
+                self.report.find(FindingKind::Unreadable, path, e.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Checks the program at `path`, a Mach-O file.
+    fn program(&mut self, path: &str, special: &Special<'_>) -> Result<Found> {
+        let slices = self
+            .files
+            .from
+            .open(path)
+            .and_then(|source| (self.program)(&source, special, self.check));
+        match slices {
+            Ok(slices) => {
+                for s in &slices {
+                    if s.pages.state == ClaimState::NotChecked {
+                        let of = s.architecture.as_deref().unwrap_or("?");
+                        let text =
+                            format!("{} ({of}): {} bytes of code", escape(path), s.pages.bytes);
+                        if s.pages.bytes > 0 {
+                            self.report.skip(text);
+                        }
+                    }
+                }
+                let state = slices.iter().map(|s| s.state).min().unwrap_or_default();
+                let broken: Vec<String> = slices
+                    .iter()
+                    .filter(|s| s.state == ClaimState::Invalid && !only_specials(s))
+                    .map(|s| {
+                        let of = s.architecture.as_deref().unwrap_or("?");
+                        format!("{of}: {}", s.problems.join("; "))
+                    })
+                    .collect();
+                if !broken.is_empty() {
+                    self.report.find(FindingKind::Code, path, broken.join(" | "));
+                }
+                Ok(Found { state, slices, seal: SealCheck::default() })
+            }
+            Err(e) if is_fatal(&e) => Err(e),
+            Err(e) if e.code() == mip_base::Code::MachO => {
+                self.report.skip(format!(
+                    "{}: {e}; the signature of what is not Mach-O is kept in extended attributes, which are not read",
+                    escape(path)
+                ));
+                Ok(Found { state: ClaimState::NotChecked, ..Found::default() })
+            }
+            Err(e) => {
+                self.report.find(FindingKind::Unreadable, path, e.to_string());
+                Ok(Found { state: ClaimState::NotChecked, ..Found::default() })
+            }
+        }
+    }
+
+    /// A bundle that has no program: resources alone, which may be signed with files beside them.
+    fn without_program(&mut self, root: &str, layout: &Layout) -> Found {
+        let signed = self.files.is_file(&join(&layout.base, "_CodeSignature/CodeDirectory"));
+        if signed {
+            let why = "a bundle without a program, whose signature is in files of its own";
+            self.report.skip(format!("{}: {why}", shown(root)));
+            return Found { state: ClaimState::NotChecked, ..Found::default() };
+        }
+        self.report.say(format!("{}: there is no program in it", shown(root)));
+        Found::default()
+    }
+
+    /// Names the files beside the program that its signature does not match.
+    fn specials(&mut self, slices: &[CodeSignature], info: Option<&str>, sealed_at: &str) {
+        let any = |slot| slices.iter().any(|s| s.slots.altered.contains(&slot));
+        if any(1) {
+            match info {
+                Some(path) => {
+                    let detail = "is not the one that was signed".to_owned();
+                    self.report.find(FindingKind::Altered, path, detail);
+                }
+                None => {
+                    let at = sealed_at.strip_suffix("_CodeSignature/CodeResources");
+                    let path = format!("{}Info.plist", at.unwrap_or_default());
+                    self.report.find(FindingKind::Missing, &path, "was signed".to_owned());
+                }
+            }
+        }
+        if any(3) && self.files.is_file(sealed_at) {
+            let detail = "is not the one that was signed".to_owned();
+            self.report.find(FindingKind::Altered, sealed_at, detail);
+        }
+    }
+
+    /// What lies in the bundle's folder beside the folder that is sealed.
+    fn outside(&mut self, root: &str, layout: &Layout) {
+        match layout.kind {
+            Kind::Flat => {}
+            Kind::Contents => {
+                // Names that macOS allows: how Finder shows the folder.
+                let usual = [".LSOverride", ".DS_Store", "Icon\r", ".SoftwareDepot.tracking"];
+                for name in self.files.names(root) {
+                    let path = join(root, name);
+                    let allowed = usual.contains(&name) && self.files.is_file(&path);
+                    if name != "Contents" && !allowed {
+                        let detail = "lies outside Contents, where nothing is sealed".to_owned();
+                        self.report.find(FindingKind::Added, &path, detail);
+                    }
+                }
+            }
+            Kind::Versioned => self.framework_root(root, &layout.base),
+        }
+    }
+
+    /// The root of a framework holds `Versions` and links into its current version.
+    fn framework_root(&mut self, root: &str, base: &str) {
+        let version = base.rsplit('/').next().unwrap_or(base);
+        for name in self.files.names(root) {
+            let path = join(root, name);
+            let fine = match self.files.get(&path) {
+                _ if name == "Versions" => self.files.is_folder(&path),
+                Some(BundleEntry::Link(target)) => {
+                    let target = target.strip_prefix("./").unwrap_or(target);
+                    let ends =
+                        [format!("Versions/Current/{name}"), format!("Versions/{version}/{name}")];
+                    ends.iter().any(|e| e == target)
+                }
+                Some(BundleEntry::File { .. }) => matches!(name, ".DS_Store" | "module.map"),
+                _ => false,
+            };
+            if !fine {
+                let detail = "is no link to its like in Versions/Current".to_owned();
+                self.report.find(FindingKind::Added, &path, detail);
+            }
+        }
+        let versions = join(root, "Versions");
+        for name in self.files.names(&versions) {
+            let path = join(&versions, name);
+            let link = matches!(self.files.get(&path), Some(BundleEntry::Link(_)));
+            let fine = if name == "Current" { true } else { !link && self.files.is_folder(&path) };
+            if !fine && name != ".DS_Store" {
+                let detail = "is not a version of the framework".to_owned();
+                self.report.find(FindingKind::Added, &path, detail);
+            }
+        }
+    }
+
+    /// The versions of a framework that are not the current one are code too.
+    fn other_versions(&mut self, root: &str, current: &str, depth: u32) -> Result<ClaimState> {
+        let versions = join(root, "Versions");
+        let mut worst = ClaimState::Valid;
+        for name in self.files.names(&versions) {
+            let path = join(&versions, name);
+            if name == "Current" || path == current || !self.files.is_folder(&path) {
+                continue;
+            }
+            let found = self.bundle(&path, depth.saturating_add(1))?;
+            self.list(&path, &found, found.state);
+            worst = worst.min(match found.state {
+                ClaimState::AdHoc | ClaimState::Untrusted => ClaimState::Valid,
+                ClaimState::Unsigned => {
+                    self.report.find(FindingKind::Code, &path, "is not signed".to_owned());
+                    ClaimState::Invalid
+                }
+                other => other,
+            });
+        }
+        Ok(worst)
+    }
+
+    /// Puts code inside into the list.
+    fn list(&mut self, path: &str, found: &Found, state: ClaimState) {
+        let first = |of: fn(&CodeSignature) -> Option<&String>| {
+            found.slices.iter().find_map(|s| of(s).cloned())
+        };
+        self.report.code(NestedCode {
+            path: escape(path),
+            state,
+            identifier: first(|s| s.identifier.as_ref()),
+            team_id: first(|s| s.team_id.as_ref()),
+        });
+    }
+
+    /// Links that lead out of the bundle: strict validation refuses them, and they are how an
+    /// archive is made to write elsewhere.
+    fn links(&mut self) -> Result<()> {
+        let files = self.files;
+        for (path, entry) in files.below("") {
+            self.check.job.check()?;
+            let BundleEntry::Link(target) = entry else { continue };
+            let system = ["/System/", "/Library/"].iter().any(|s| target.starts_with(s));
+            if !system && files::target_of(path, target).is_none() {
+                let detail = format!("is a link that leads out of the bundle: {}", escape(target));
+                self.report.find(FindingKind::Altered, path, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bundles inside that the outer seals cover file by file, not as code: each has a signature
+    /// of its own, which is listed.
+    fn unsealed_code(&mut self) -> Result<()> {
+        let files = self.files;
+        for (path, _) in files.below("") {
+            self.check.job.check()?;
+            let Some(base) = path.strip_suffix("/_CodeSignature/CodeResources") else { continue };
+            if self.report.was_seen(base) {
+                continue;
+            }
+            let root = base.strip_suffix("/Contents").unwrap_or(base);
+            if root == base && base == "Contents" {
+                continue;
+            }
+            let outer = self.report.aside();
+            let found = self.bundle(root, 1);
+            self.report.resume(outer);
+            let found = found?;
+            self.list(root, &found, found.state);
+        }
+        Ok(())
+    }
+}
+
+/// Whether files beside the program are all that its signature does not match.
+fn only_specials(slice: &CodeSignature) -> bool {
+    !slice.slots.more && !slice.slots.altered.is_empty()
+}
+
+/// How messages name a bundle.
+fn shown(root: &str) -> String {
+    if root.is_empty() { "the bundle".to_owned() } else { escape(root) }
+}
