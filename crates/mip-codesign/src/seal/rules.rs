@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn rules_that_leave_out_more_than_apples_are_weak() {
-        let list = dict(&[("^.*", Value::Boolean(true)), ("^Data/", Value::Boolean(false))]);
+        let list = dict(&[("^.*", Value::Boolean(true)), ("^Data/", weight(2.0, Some("omit")))]);
         let rules = Rules::read(&list, &Job::default()).unwrap();
         assert_eq!(rules.weak, ["^Data/"]);
         assert!(rules.find("Data/x").unwrap().omit);
