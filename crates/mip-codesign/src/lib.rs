@@ -17,8 +17,8 @@ mod macho;
 mod pages;
 mod program;
 mod requirement;
-mod signature;
 mod seal;
+mod signature;
 
 pub use check::{Check, Special};
 pub use claims::{

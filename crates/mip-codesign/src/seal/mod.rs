@@ -261,6 +261,20 @@ impl Run<'_> {
             let detail = "is not the one that was signed".to_owned();
             self.report.find(FindingKind::Altered, sealed_at, detail);
         }
+        // What is there and has no digest. A linker signs the program alone.
+        for (slot, path) in [(1, info), (3, self.files.get(sealed_at).map(|_| sealed_at))] {
+            let bare = |s: &CodeSignature| {
+                s.state == ClaimState::Invalid
+                    && only_specials(s)
+                    && !s.slots.sealed.contains(&slot)
+            };
+            if let Some(path) = path
+                && slices.iter().any(bare)
+            {
+                let detail = "is not covered by the signature of the program".to_owned();
+                self.report.find(FindingKind::Added, path, detail);
+            }
+        }
     }
 
     /// What lies in the bundle's folder beside the folder that is sealed.
@@ -394,7 +408,7 @@ impl Run<'_> {
 
 /// Whether files beside the program are all that its signature does not match.
 fn only_specials(slice: &CodeSignature) -> bool {
-    !slice.slots.more && !slice.slots.altered.is_empty()
+    !slice.slots.more
 }
 
 /// How messages name a bundle.
