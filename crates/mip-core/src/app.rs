@@ -76,10 +76,14 @@ pub struct AppFacts {
     pub package_type: Option<String>,
     /// `LSMinimumSystemVersion`.
     pub min_os: Option<String>,
+    /// `MinimumSystemVersion`, an old spelling that Munki reads too.
+    pub min_os_old: Option<String>,
     /// `LSMaximumSystemVersion`.
     pub max_os: Option<String>,
     /// `LSMinimumSystemVersionByArchitecture`: architecture and version, in the order of the file.
     pub min_os_by_arch: Vec<(String, String)>,
+    /// `LSArchitecturePriority`, in the order of the file.
+    pub architecture_priority: Vec<String>,
     /// `LSApplicationCategoryType`.
     pub category: Option<String>,
     /// `NSHumanReadableCopyright`.
@@ -287,7 +291,9 @@ pub(crate) fn facts(info: &Value) -> Result<AppFacts> {
         version: text("CFBundleVersion")?,
         executable: text("CFBundleExecutable")?,
         package_type: optional("CFBundlePackageType"),
+        min_os_old: optional("MinimumSystemVersion"),
         max_os: optional("LSMaximumSystemVersion"),
+        architecture_priority: texts(info, "LSArchitecturePriority"),
         min_os_by_arch: min_os_by_arch(info)?,
         category: optional("LSApplicationCategoryType"),
         copyright: optional("NSHumanReadableCopyright"),
@@ -313,6 +319,7 @@ fn bounded(facts: AppFacts) -> Result<AppFacts> {
         &f.package_type,
         &f.min_os,
         &f.max_os,
+        &f.min_os_old,
         &f.category,
         &f.copyright,
         &f.icon_file,
@@ -320,7 +327,7 @@ fn bounded(facts: AppFacts) -> Result<AppFacts> {
         &f.other_platform,
     ];
     let by_arch = f.min_os_by_arch.iter().flat_map(|(a, v)| [a, v]);
-    let all = texts.into_iter().flatten().chain(by_arch);
+    let all = texts.into_iter().flatten().chain(by_arch).chain(&f.architecture_priority);
     let sum = all.fold(0u64, |sum, t| sum.saturating_add(len64(t.len())));
     if sum > MAX_TEXT {
         return Err(Error::limit(Code::Limit, "text of an Info.plist", MAX_TEXT, sum));
@@ -336,6 +343,12 @@ fn text(info: &Value, key: &str) -> Result<Option<String>> {
     })?;
     let text = text.trim();
     Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// The texts of an array; what else stands in it says nothing of the app.
+fn texts(info: &Value, key: &str) -> Vec<String> {
+    let all = info.get(key).and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(Value::as_str).map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect()
 }
 
 fn min_os_by_arch(info: &Value) -> Result<Vec<(String, String)>> {

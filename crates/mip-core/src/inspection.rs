@@ -404,6 +404,20 @@ pub struct ScriptInfo {
     pub size: Option<u64>,
     /// Its first lines, where they were asked for. As they are: escape them before showing.
     pub head: Vec<String>,
+    /// What an admin should look at in it; each is also part of a warning.
+    pub findings: Vec<ScriptFinding>,
+}
+
+/// Something in a script that an admin should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ScriptFinding {
+    /// The code of the warning, `W_SCRIPT_…`.
+    pub code: &'static str,
+    /// The line, from 1.
+    pub line: u32,
+    /// What stands there, in a few words. Escaped.
+    pub text: String,
 }
 
 /// A bundle that a package lists.

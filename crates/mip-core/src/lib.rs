@@ -186,6 +186,7 @@
 )]
 
 pub mod app;
+mod checks;
 mod contents;
 mod convert;
 pub mod disk_image;

@@ -647,7 +647,7 @@ fn a_large_payload_is_left_unread_and_said_so() {
     let mut i =
         inspection(look(bytes.clone(), "x.pkg", PayloadScan::Auto, &job()).unwrap(), "x.pkg");
     assert!(decide(&mut i, None).unwrap().is_none());
-    assert_eq!(codes(&i), ["W_PAYLOAD_NOT_READ"]);
+    assert_eq!(codes(&i), ["W_PAYLOAD_NOT_READ", "W_RECEIPT_BLOCKS"]);
     assert!(i.warnings[0].message.contains("--payload-scan always"));
     let a = i.primary_app().unwrap();
     assert_eq!((text(&a.bundle_id), rule(&a.bundle_id)), ("com.x.listed", "listed"));
@@ -798,7 +798,7 @@ fn f10_a_distribution_is_never_run_and_nothing_is_fetched() {
     let i = decided(p.flat(), "x.pkg");
     assert!(i.installer.javascript);
     assert_eq!(i.installer.components.len(), 1);
-    assert_eq!(codes(&i), ["W_NO_PAYLOAD", "W_JAVASCRIPT"]);
+    assert_eq!(codes(&i), ["W_ROSETTA_TO_INSTALL", "W_JAVASCRIPT", "W_NO_PAYLOAD"]);
 
     for (bad, code) in [
         ("<!DOCTYPE x [<!ENTITY a 'b'>]><installer-gui-script/>", Code::XmlDtd),
@@ -820,7 +820,7 @@ fn f10_a_damaged_bom_is_a_warning_and_the_payload_is_read_instead() {
         .file("Bom", "BOMStore rubbish", Encoding::Gzip)
         .file("Payload", packing_of(&c), Encoding::None);
     let i = decided(xar.build(), "x.pkg");
-    assert_eq!(codes(&i), ["W_BOM_UNREADABLE"]);
+    assert_eq!(codes(&i), ["W_BOM_UNREADABLE", "W_RECEIPT_BLOCKS"]);
     assert_eq!(text(&i.identity.bundle_id), "com.x.tool");
 }
 

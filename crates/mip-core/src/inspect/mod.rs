@@ -343,6 +343,11 @@ fn conclude(
     inspection.apps = findings.apps;
     inspection.warnings = findings.warnings;
     inspection.notes = findings.notes;
+    if !options.script_lines {
+        for script in inspection.installer.components.iter_mut().flat_map(|c| &mut c.scripts) {
+            script.head = Vec::new();
+        }
+    }
     let ambiguity = decide(&mut inspection, options.primary_app.as_deref())?;
     let icon_png = primary_icon(&findings.icons, &mut inspection);
     Ok(Examined { inspection, subject: Some(subject), icon_png, ambiguity, carrier: None })

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use mip_base::{CONTAINER_STEP, Error, Result, escape};
 
 use super::primary::{Choice, ambiguous, choose, last_step};
-use super::{compare_versions, is_suspicious, is_usable, rules};
+use super::{compare_versions, is_usable, rules};
+use crate::checks;
 use crate::inspection::{
-    AppInfo, Candidate, Fact, Identity, Inspection, InstallerInfo, InstallerKind, Provenance,
-    Receipt, Warning,
+    AppInfo, Candidate, Fact, Identity, Inspection, InstallerInfo, Provenance, Receipt, Warning,
 };
 
 /// Fills [`Inspection::identity`], the receipts and sums of [`Inspection::installer`], and
@@ -44,7 +44,7 @@ pub fn decide(found: &mut Inspection, given: Option<&str>) -> Result<Option<Erro
     }
     let app = found.apps.iter().find(|a| a.primary);
     let identity = identity(found, app, rule, trouble.is_some());
-    let more = warnings(found, app, &identity);
+    let more = checks::warnings(found, &identity, trouble.is_some());
     found.identity = identity;
     found.warnings.extend(more);
     Ok(trouble)
@@ -134,8 +134,10 @@ fn first_component(p: &InstallerInfo) -> Option<&crate::inspection::ComponentInf
     p.components.iter().find(|c| c.payload).or_else(|| p.components.first())
 }
 
-/// Names that tools leave where nobody gave one.
-fn is_placeholder(name: &str) -> bool {
+/// Whether a name is one that tools leave where nobody gave one: a localization key, a build
+/// variable, `MacFULL`.
+#[must_use]
+pub fn is_placeholder(name: &str) -> bool {
     let name = name.trim();
     let key = name.contains('_')
         && name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit());
@@ -192,9 +194,10 @@ fn name(found: &Inspection, app: Option<&AppInfo>) -> Option<Fact<String>> {
 /// A file name without what marks it as an installer.
 fn stem(name: &str) -> &str {
     let mut name = name;
-    for ending in
-        [".gz", ".bz2", ".xz", ".tar", ".tgz", ".tbz", ".txz", ".zip", ".pkg", ".mpkg", ".app"]
-    {
+    for ending in [
+        ".gz", ".bz2", ".xz", ".tar", ".tgz", ".tbz", ".txz", ".zip", ".dmg", ".pkg", ".mpkg",
+        ".app",
+    ] {
         let cut = name.len().saturating_sub(ending.len());
         if let (Some(head), Some(tail)) = (name.get(..cut), name.get(cut..))
             && tail.eq_ignore_ascii_case(ending)
@@ -301,60 +304,4 @@ fn receipts_and_sums(p: &mut InstallerInfo) {
     p.installed_kbytes = kbytes.or_else(|| p.installed_kbytes.take());
     p.installed_files = files.or_else(|| p.installed_files.take());
     p.installed_bytes = bytes.or_else(|| p.installed_bytes.take());
-}
-
-fn warnings(found: &Inspection, app: Option<&AppInfo>, identity: &Identity) -> Vec<Warning> {
-    let mut out = Vec::new();
-    let p = &found.installer;
-    let from_package =
-        |rule: &str| [rules::PRODUCT, rules::FIRST_PKG_REF, rules::FIRST_COMPONENT].contains(&rule);
-    if let Some(v) =
-        identity.version.as_ref().filter(|v| from_package(v.source.rule) && is_suspicious(&v.value))
-    {
-        let text = format!(
-            "the version \"{}\" comes from the package and looks like a placeholder; give the real one with --set-version",
-            escape(&v.value)
-        );
-        out.push(Warning::new("W_SUSPICIOUS_VERSION", text));
-    }
-    if let Some(v) = identity.version.as_ref().filter(|v| v.source.rule == rules::UNUSABLE_VERSION)
-    {
-        let text = format!("the version \"{}\" does not start with a digit", escape(&v.value));
-        out.push(Warning::new("W_UNUSUAL_VERSION", text));
-    }
-    let by_component = identity
-        .version
-        .as_ref()
-        .is_some_and(|v| [rules::FIRST_PKG_REF, rules::FIRST_COMPONENT].contains(&v.source.rule));
-    let mut versions = p.components.iter().filter_map(|c| c.version.as_deref());
-    if by_component && versions.next().is_some_and(|one| versions.any(|v| v != one)) {
-        let text =
-            "the component packages have different versions, and nothing gives one for the whole";
-        out.push(Warning::new("W_SEVERAL_VERSIONS", text));
-    }
-    if let Some(path) =
-        app.and_then(|a| a.install_path.as_deref()).filter(|p| !p.starts_with("/Applications/"))
-    {
-        let text = format!(
-            "the app lands in {}, outside /Applications: inventories may not see it",
-            escape(path)
-        );
-        out.push(Warning::new("W_OUTSIDE_APPLICATIONS", text));
-    }
-    if app.is_some_and(|a| a.relocatable == Some(true)) {
-        let text = "the Installer may put the app where the user moved an older copy";
-        out.push(Warning::new("W_RELOCATABLE", text));
-    }
-    let package = !matches!(found.input.kind, InstallerKind::App | InstallerKind::Unknown);
-    if package && !p.components.iter().any(|c| c.payload) {
-        let text =
-            "no component has a payload: the package only runs scripts and leaves no receipt";
-        out.push(Warning::new("W_NO_PAYLOAD", text));
-    }
-    if p.javascript {
-        let text =
-            "the package decides with JavaScript what is installed where; it is not run here";
-        out.push(Warning::new("W_JAVASCRIPT", text));
-    }
-    out
 }

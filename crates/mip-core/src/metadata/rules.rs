@@ -37,5 +37,6 @@ words! {
     ALTERNATIVES = "alternatives", "The widest bound of several allowed ranges.";
     SUM = "sum", "A sum over the component packages.";
     SEVEREST = "severest", "The severest of all that is asked for.";
+    PLIST_ARCHITECTURES = "plist-architectures", "From LSArchitecturePriority, because the program itself was not read.";
     LISTED = "listed", "From the list of bundles of a package, because the app itself was not read.";
 }

@@ -14,7 +14,7 @@ use super::flat::{FlatPackage, MAX_COMPONENTS};
 use super::look::{
     Around, Look, PackageFindings, app_folders, listed_bytes, restart_action, severest, wanted,
 };
-use super::payload::{PayloadScan, interpreter, is_fatal};
+use super::payload::{PayloadScan, is_fatal, script_info};
 use crate::app::has_extension;
 use crate::inspection::{
     ComponentInfo, Fact, InstallerKind, LicenceFile, RestartAction, ScriptInfo,
@@ -34,6 +34,9 @@ const SCRIPTS: &[&str] = &[
     "preinstall",
     "preupgrade",
 ];
+
+/// Bytes of a script that are looked at.
+const SCRIPT_TEXT: usize = 64 << 10;
 
 /// What marks a folder as a package, below it.
 const MARKS: &[&str] = &[
@@ -437,7 +440,7 @@ impl Folder<'_> {
         let mut out = Vec::new();
         for (name, file) in self.list("Contents/Resources") {
             let Some(index) = file.filter(|_| SCRIPTS.contains(&name.as_str())) else { continue };
-            let head = match self.tree.head(index, 256, self.job) {
+            let head = match self.tree.head(index, SCRIPT_TEXT, self.job) {
                 Ok(head) => head,
                 Err(e) => {
                     let at = self.place_of(&format!("Contents/Resources/{name}"));
@@ -445,13 +448,8 @@ impl Folder<'_> {
                     Vec::new()
                 }
             };
-            out.push(ScriptInfo {
-                head: Vec::new(),
-                role: Some(name.clone()),
-                name,
-                interpreter: interpreter(&head),
-                size: self.tree.entries().get(index).map(|e| e.size),
-            });
+            let size = self.tree.entries().get(index).map(|e| e.size);
+            out.push(script_info(name.clone(), Some(name), &head, size));
         }
         Ok(out)
     }

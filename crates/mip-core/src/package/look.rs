@@ -261,6 +261,7 @@ impl<'a> Look<'a> {
                 listed.entry(path).or_insert((b, place));
             }
         }
+        let first = self.out.apps.len();
         for one in found {
             if self.full(at) {
                 return;
@@ -296,6 +297,17 @@ impl<'a> Look<'a> {
             self.out.apps.push(app);
         }
         let mut rest: Vec<_> = listed.into_iter().collect();
+        // A payload that was not read to its end: its file list still tells which apps it holds.
+        let known: HashSet<String> =
+            self.out.apps.iter().skip(first).map(|a| a.path.clone()).collect();
+        let bare = BundleInfo::default();
+        if state != PayloadState::Read {
+            let named: HashSet<&str> = rest.iter().map(|(path, _)| *path).collect();
+            let unnamed = c.folders.iter().flatten().copied();
+            let unnamed: Vec<&str> =
+                unnamed.filter(|p| !named.contains(p) && !known.contains(*p)).collect();
+            rest.extend(unnamed.into_iter().map(|path| (path, (&bare, c.payload_at))));
+        }
         rest.sort_by_key(|(path, _)| *path);
         for (path, (b, place)) in rest {
             if self.full(at) {
@@ -321,8 +333,8 @@ impl<'a> Look<'a> {
             self.merge(&mut app, b, place);
             let stem = c.app_name(path);
             if !stem.is_empty() {
-                app.name =
-                    Some(Fact::new(stem.to_owned(), place, Some("bundle@path"), rules::LISTED));
+                let key = if std::ptr::eq(b, &bare) { "Bom" } else { "bundle@path" };
+                app.name = Some(Fact::new(stem.to_owned(), place, Some(key), rules::LISTED));
             }
             c.finish(&mut app, path);
             self.out.apps.push(app);

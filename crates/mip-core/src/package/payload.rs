@@ -8,6 +8,7 @@ use mip_codec::{Compression, aa, decoder, sniff};
 use mip_cpio::CpioReader;
 
 use crate::app::{self, AppFacts, BUNDLES, MAX_APPS, PROGRAM_HEAD, has_extension};
+use crate::checks::script;
 use crate::inspection::ScriptInfo;
 use crate::plist;
 
@@ -373,16 +374,29 @@ fn list_scripts(
         if role.is_none() && out.len() >= MAX_SCRIPTS {
             continue;
         }
-        let head = archive.data(256)?;
-        out.push(ScriptInfo {
-            head: Vec::new(),
-            name: name.to_owned(),
-            role: role.cloned(),
-            interpreter: interpreter(&head),
-            size: Some(file.size),
-        });
+        let text = archive.data(script::TEXT)?;
+        out.push(script_info(name.to_owned(), role.cloned(), &text, Some(file.size)));
     }
     Ok(())
+}
+
+/// What is kept of a script that starts with `text`.
+pub(super) fn script_info(
+    name: String,
+    role: Option<String>,
+    text: &[u8],
+    size: Option<u64>,
+) -> ScriptInfo {
+    let interpreter = interpreter(text);
+    let is_script = script::is_text(text) && (role.is_some() || interpreter.is_some());
+    ScriptInfo {
+        head: if is_script { script::head(text) } else { Vec::new() },
+        findings: script::look(text, interpreter.as_deref(), role.is_some()),
+        name,
+        role,
+        interpreter,
+        size,
+    }
 }
 
 /// What follows `#!` on the first line.
