@@ -12,7 +12,7 @@ mod look;
 mod scripts;
 
 pub(crate) use contents::{CatArgs, FilesArgs, ImagePasswordArgs};
-pub(crate) use look::{LookArgs, Scan, SignatureChoice};
+pub(crate) use look::{LookArgs, PolicyOfSource, Scan, SignatureChoice};
 pub(crate) use scripts::{ScriptArgs, ScriptsArgs};
 
 const TOUR: &str = "\
@@ -177,6 +177,9 @@ pub(crate) struct InspectArgs {
     /// Replace a file that exists
     #[arg(long, requires = "icon")]
     pub(crate) force: bool,
+    /// Judge certificates as of this time (RFC 3339, or seconds since 1970); default: now
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) at: Option<u64>,
     #[command(flatten)]
     pub(crate) stdin: StdinArgs,
 }

@@ -15,6 +15,7 @@ use crate::manifest::{Facts, manifest};
 use crate::metadata::{check_id, check_name, check_version};
 use crate::output::{Output, Pending, Target, apart};
 use crate::payload::{self, Payload, PayloadChoice};
+use crate::policy::SourcePolicy;
 use crate::report::{PayloadReport, ProductReport, REPORT_VERSION, Report};
 use crate::scripts::{self, Beside, Script, ScriptChoice, ScriptReport, ScriptRole, Scripts};
 use crate::tarball::{TarballOptions, app_tarball};
@@ -50,6 +51,7 @@ pub struct Convert {
     scripts: ScriptChoice,
     preinstall: Option<Vec<u8>>,
     postinstall: Option<Vec<u8>>,
+    policy: SourcePolicy,
     signing: Signing,
     threads: Option<usize>,
     level: Option<u32>,
@@ -162,6 +164,14 @@ impl Convert {
         self
     }
 
+    /// What the input must be. It is checked before anything is written; a requirement on its
+    /// signature has all of it compared, whatever the options say.
+    #[must_use]
+    pub fn source_policy(mut self, policy: SourcePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// Signs with this key.
     #[must_use]
     pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
@@ -195,7 +205,8 @@ impl Convert {
     ///
     /// # Errors
     /// Everything that inspecting can report; [`Code::Ambiguous`] and [`Code::MissingValue`]
-    /// when the rules leave something open; [`Code::MetaInvalid`]; kinds `Key` and `OutputIo`;
+    /// when the rules leave something open; [`Code::MetaInvalid`]; what
+    /// [`SourcePolicy::check`] refuses; kinds `Key` and `OutputIo`;
     /// [`Code::InputChanged`]; [`Code::Cancelled`].
     pub fn run(&self, input: &Input, output: &Output, job: &Job) -> Result<Report> {
         // What concerns the input names it; what concerns the output names that.
@@ -263,6 +274,12 @@ impl Convert {
             scripts.sort_by_key(|s| s.role.archive_path());
         }
         warnings.extend(of_scripts);
+        let all: Vec<Warning> = warnings.iter().chain(&of_signer).cloned().collect();
+        match &examined {
+            Some(e) => self.policy.check(&e.inspection, &all),
+            None => self.policy.check_unread(&all),
+        }
+        .map_err(place)?;
         let facts = Facts {
             product: &product,
             inspection: examined.as_ref().map(|e| &e.inspection),
@@ -363,7 +380,8 @@ impl Convert {
         opened: &Opened,
         job: &Job,
     ) -> Result<(Option<Examined>, Option<Error>)> {
-        let refused = match examine(input, opened, &self.inspect, job) {
+        let options = self.policy.applied_to(self.inspect.clone());
+        let refused = match examine(input, opened, &options, job) {
             Ok(mut found) => {
                 // A package with several apps is carried whole: then identifier and version,
                 // when given, are all that the choice was for.

@@ -6,6 +6,7 @@ use plist::{Dictionary, Value};
 
 use crate::inspection::{AppInfo, Inspection, InstallerKind, RestartAction, Warning};
 use crate::report::ProductReport;
+use crate::trust;
 
 /// What goes into the manifest.
 pub(crate) struct Facts<'a> {
@@ -129,6 +130,7 @@ pub(crate) fn manifest(facts: &Facts<'_>) -> Result<Vec<u8>> {
                 })
             })),
         );
+        put(keys::CLAIMS, list(trust::claims(found).into_iter().map(claim)));
         put(keys::PROVENANCE, Some(provenance(found, product)));
     }
     let lasting = facts.warnings.iter().filter(|w| !w.depends_on_time());
@@ -171,6 +173,19 @@ fn app(a: &AppInfo) -> Value {
         d.insert(keys::APP_ARCHITECTURES.to_owned(), Value::Array(names));
     }
     d.insert(keys::APP_PRIMARY.to_owned(), Value::Boolean(a.primary));
+    Value::Dictionary(d)
+}
+
+fn claim(c: trust::Claim) -> Value {
+    let mut d = Dictionary::new();
+    let mut put = |key: &str, text: &str| {
+        d.insert(key.to_owned(), Value::String(printable(text)));
+    };
+    put(keys::CLAIM_KIND, c.kind);
+    if let Some(subject) = &c.subject {
+        put(keys::CLAIM_SUBJECT, subject);
+    }
+    put(keys::CLAIM_CHECK, &c.check);
     Value::Dictionary(d)
 }
 

@@ -129,7 +129,8 @@ fn builder(
             Carry::App => PayloadChoice::App,
             Carry::Pkg => PayloadChoice::Package,
         })
-        .allow_unreadable(args.allow_unreadable);
+        .allow_unreadable(args.allow_unreadable)
+        .source_policy(inspect::policy(&args.look.policy)?);
     if let Some(v) = &args.id {
         c = c.id(v);
     }

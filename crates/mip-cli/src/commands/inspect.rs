@@ -5,9 +5,9 @@ use mip_core::inspection::{
     AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance, Warning,
 };
 use mip_core::signing::Password;
-use mip_core::{InspectOptions, Output, PayloadScan, SignatureScan};
+use mip_core::{InspectOptions, Output, PayloadScan, SignatureScan, SourcePolicy};
 
-use crate::args::{InspectArgs, LookArgs, Scan, SignatureChoice};
+use crate::args::{InspectArgs, LookArgs, PolicyOfSource, Scan, SignatureChoice};
 use crate::commands::shown;
 use crate::context::{Context, Reply, about};
 use crate::output::json;
@@ -15,13 +15,16 @@ use crate::output::text::{Rows, bytes};
 use crate::password::Source;
 
 mod image;
+mod trust;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     let name = shown(&args.file, &args.stdin.stdin_name);
     let job = context.job(&name);
     let place = |e| about(&args.file, e);
+    let policy = policy(&args.look.policy)?;
     let input = context.input(&args.file, &args.stdin.stdin_name, &job).map_err(place)?;
-    let mut options = options(&args.look);
+    let mut options = policy.applied_to(options(&args.look));
+    options.at = args.at;
     options.hash = args.hash;
     options.licence_text = args.licence;
     let mut work = |password: Option<&Password>| {
@@ -39,7 +42,27 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
         let lost = Output::file(path).force(args.force).write(&input, &png)?;
         inspection.warnings.extend(lost.map(|w| Warning::new("W_DURABILITY", w)));
     }
-    Ok(Reply::done(text(&inspection), json::value(&inspection)?))
+    let mut reply = Reply::done(text(&inspection), json::value(&inspection)?);
+    // The report is given, and then the refusal.
+    if let Err(e) = policy.check(&inspection, &inspection.warnings).map_err(place) {
+        reply.exit = context.exit(&e);
+        let error = context.failure(&e);
+        if let Some(o) = reply.json.as_object_mut() {
+            o.insert("error".to_owned(), error);
+        }
+    }
+    Ok(reply)
+}
+
+/// The library's form of what the input must be.
+pub(crate) fn policy(args: &PolicyOfSource) -> Result<SourcePolicy> {
+    let mut policy = SourcePolicy::default();
+    policy.signed = args.require_signed;
+    policy.team_id.clone_from(&args.require_team_id);
+    policy.notarized = args.require_notarized;
+    policy.deny.clone_from(&args.deny);
+    policy.known()?;
+    Ok(policy)
 }
 
 /// The library's form of the options, all but the password.
@@ -86,6 +109,7 @@ fn text(i: &Inspection) -> String {
         receipts.with(&escape(&r.id), escape(&r.version), &source(&r.source, i));
     }
     section(&mut out, "Receipts", &receipts);
+    trust::sections(&mut out, i);
     let mut warnings = Rows::new();
     for w in &i.warnings {
         warnings.add(w.code, w.message.clone());

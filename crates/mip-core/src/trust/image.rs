@@ -2,7 +2,7 @@
 
 use mip_base::bytes::be_u32;
 use mip_base::{Code, Job, Result, Section, Source, read_full_at};
-use mip_codesign::{Check, CodeSignature, check_image};
+use mip_codesign::{CodeSignature, check_image};
 
 use super::{Checks, ticket};
 use crate::disk_image::DiskImage;
@@ -18,11 +18,11 @@ pub(crate) fn image(
     let Some((source, range)) = image.code_signature().filter(|_| checks.wanted()) else {
         return Ok((None, Vec::new()));
     };
-    let check = Check { job, at: checks.at(), budget: checks.budget() };
+    let check = checks.check(job);
     let claims = check_image(source, range, &check)?;
     let hashes: Vec<&str> = claims.code_directories.iter().map(|c| c.cdhash.as_str()).collect();
     let tickets = match ticket_slot(source, range)? {
-        Some(slot) => vec![ticket::read(&slot, place, &hashes, checks.at(), job)?],
+        Some(slot) => vec![ticket::read(&slot, place, &hashes, &check)?],
         None => Vec::new(),
     };
     Ok((Some(claims), tickets))

@@ -1,15 +1,18 @@
 //! Claims about the input: who says to have signed it, and whether the bytes are what was
 //! signed. Nothing here is trust in a MIP archive.
 
+mod claims;
 mod image;
 mod package;
 mod ticket;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use mip_base::Limits;
+use mip_base::{Job, Limits, escape};
+use mip_codesign::Check;
 use mip_signing::apple::{ClaimState, Validity};
 
+pub(crate) use self::claims::{Claim, claims};
 pub(crate) use self::image::image;
 pub(crate) use self::package::package;
 #[allow(unused_imports, reason = "for trust::app")]
@@ -21,6 +24,7 @@ use crate::inspection::{Inspection, Warning};
 pub(crate) struct Checks {
     scan: SignatureScan,
     at: u64,
+    /// Bytes that may still be read to compare them; `u64::MAX`: all.
     budget: AtomicU64,
 }
 
@@ -40,21 +44,9 @@ impl Checks {
         self.scan != SignatureScan::Never
     }
 
-    /// The time for which certificates are judged.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
-    }
-
-    /// Bytes that may still be read to compare them; `u64::MAX`: all.
-    pub(crate) fn budget(&self) -> &AtomicU64 {
-        &self.budget
-    }
-
-    /// Takes `bytes` from the budget; `false` when they are more than is left, and nothing is
-    /// taken then.
-    fn take(&self, bytes: u64) -> bool {
-        let left = |b: u64| if b == u64::MAX { Some(b) } else { b.checked_sub(bytes) };
-        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+    /// What a check is handed: the time, and what may still be read.
+    pub(crate) fn check<'a>(&'a self, job: &'a Job) -> Check<'a> {
+        Check { job, at: self.at, budget: &self.budget }
     }
 }
 
@@ -124,7 +116,18 @@ pub(crate) fn conclude(found: &mut Inspection, checks: &Checks) {
             warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
         }
     }
-    for t in &found.trust.tickets {
+    for a in &found.apps {
+        let Some(s) = a.signature.as_ref().filter(|s| s.state == ClaimState::Invalid) else {
+            continue;
+        };
+        let files = s.findings.iter().map(|f| format!("{}: {}", escape(&f.path), f.detail));
+        let programs = s.slices.iter().flat_map(|s| s.problems.iter().cloned());
+        let why: Vec<String> = programs.chain(files).take(3).collect();
+        let text = format!("{}: the code signature does not hold: {}", a.place, why.join("; "));
+        warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
+    }
+    let of_apps = found.apps.iter().filter_map(|a| a.ticket.as_ref());
+    for t in found.trust.tickets.iter().chain(of_apps) {
         if t.state == ClaimState::Invalid {
             let why = t.problem.as_deref().unwrap_or("no reason is known");
             let text = format!("{}: the notarization ticket does not count: {why}", t.place);

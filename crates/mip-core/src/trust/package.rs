@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use mip_base::{
     Code, EntryKind, Event, Job, Limits, Phase, Result, Section, escape, hex, len64, read_full_at,
 };
+use mip_codesign::Check;
 use mip_signing::apple::{self, ClaimState, Content, RsaClaim, SignatureClaim};
 use mip_xar::{Checksum, SignatureStyle, Xar, XarFile, XarSignature};
 use sha2::Digest as _;
@@ -48,10 +49,11 @@ pub(crate) fn package(
         out.problem = Some("it was not looked at".to_owned());
         return Ok((out, Vec::new()));
     }
+    let check = checks.check(job);
     out.creation_time = xar.signature_creation_time().and_then(creation_time);
-    let signature = signatures(xar, &mut out, checks, job)?;
-    out.contents = contents(xar, checks, job)?;
-    let (uncovered, tickets) = uncovered(xar, place, &out.toc_digest, checks, job)?;
+    let signature = signatures(xar, &mut out, &check)?;
+    out.contents = contents(xar, &check)?;
+    let (uncovered, tickets) = uncovered(xar, place, &out.toc_digest, &check)?;
     out.uncovered = uncovered;
     (out.state, out.problem) = verdict(signature, &out.contents);
     Ok((out, tickets))
@@ -84,11 +86,9 @@ fn verdict(
 fn signatures(
     xar: &Xar,
     out: &mut PackageTrust,
-    checks: &Checks,
-    job: &Job,
+    check: &Check<'_>,
 ) -> Result<(ClaimState, Option<String>)> {
     let (digest, style) = (&xar.toc_checksum().computed, xar.toc_checksum().style.name());
-    let limits = job.limits();
     let of = |style| xar.signatures().iter().filter(move |s| s.style == style);
     let mut several = None;
     let mut count = |n: usize, what: &str| {
@@ -98,12 +98,12 @@ fn signatures(
         }
     };
     if let Some(s) = of(SignatureStyle::Rsa).next() {
-        out.rsa = Some(rsa(xar, s, style, digest, checks, limits, job)?);
+        out.rsa = Some(rsa(xar, s, style, digest, check)?);
     }
     if let Some(s) = of(SignatureStyle::Cms).next() {
         out.counts = Some("cms".to_owned());
         count(of(SignatureStyle::Cms).count(), "CMS");
-        let (claim, mut problem) = cms(xar, s, digest, checks, limits, job)?;
+        let (claim, mut problem) = cms(xar, s, digest, check)?;
         let mut state = claim.state;
         if let Some(why) = several {
             (state, problem) = (ClaimState::Invalid, Some(why));
@@ -146,17 +146,15 @@ fn cms(
     xar: &Xar,
     s: &XarSignature,
     digest: &[u8],
-    checks: &Checks,
-    limits: &Limits,
-    job: &Job,
+    check: &Check<'_>,
 ) -> Result<(SignatureClaim, Option<String>)> {
-    let Some(bytes) = blob(xar, s, job)? else {
+    let Some(bytes) = blob(xar, s, check.job)? else {
         let mut claim = SignatureClaim::default();
         claim.state = ClaimState::Unsupported;
-        claim.problem = Some(too_large(s, limits));
+        claim.problem = Some(too_large(s, check.job.limits()));
         return Ok((claim, None));
     };
-    let claim = apple::check_cms(&bytes, Content::Bytes(digest), checks.at(), limits);
+    let claim = apple::check_cms(&bytes, Content::Bytes(digest), check.at, check.job.limits());
     let signer = claim.signer.as_ref().and_then(|s| s.chain.first());
     let listed = s.certificates.first().map(|c| hex(&sha2::Sha256::digest(c)));
     let problem = match (listed, signer) {
@@ -175,17 +173,15 @@ fn rsa(
     s: &XarSignature,
     style: &str,
     digest: &[u8],
-    checks: &Checks,
-    limits: &Limits,
-    job: &Job,
+    check: &Check<'_>,
 ) -> Result<RsaClaim> {
-    let Some(bytes) = blob(xar, s, job)? else {
+    let Some(bytes) = blob(xar, s, check.job)? else {
         let mut claim = RsaClaim::default();
         claim.state = ClaimState::Unsupported;
-        claim.problem = Some(too_large(s, limits));
+        claim.problem = Some(too_large(s, check.job.limits()));
         return Ok(claim);
     };
-    Ok(apple::check_rsa(style, digest, &bytes, &s.certificates, checks.at(), limits))
+    Ok(apple::check_rsa(style, digest, &bytes, &s.certificates, check.at, check.job.limits()))
 }
 
 /// One thing in the heap that the table names.
@@ -205,7 +201,8 @@ enum How<'a> {
 }
 
 /// Compares what the heap holds with the table's checksums.
-fn contents(xar: &Xar, checks: &Checks, job: &Job) -> Result<ContentsCheck> {
+fn contents(xar: &Xar, check: &Check<'_>) -> Result<ContentsCheck> {
+    let job = check.job;
     let items = items(xar);
     let mut out = ContentsCheck { state: ClaimState::Valid, ..ContentsCheck::default() };
     for i in items.iter().filter(|i| matches!(i.how, How::None)) {
@@ -223,7 +220,7 @@ fn contents(xar: &Xar, checks: &Checks, job: &Job) -> Result<ContentsCheck> {
     };
     let work: Vec<&Item<'_>> = items.iter().filter(once).collect();
     let total = work.iter().fold(0u64, |sum, i| sum.saturating_add(i.length));
-    if !checks.take(total) {
+    if !check.spend(total) {
         out.state = ClaimState::NotChecked;
         return Ok(out);
     }
@@ -294,26 +291,22 @@ fn uncovered(
     xar: &Xar,
     place: &str,
     digest: &str,
-    checks: &Checks,
-    job: &Job,
+    check: &Check<'_>,
 ) -> Result<(Vec<UncoveredBytes>, Vec<TicketInfo>)> {
     let mut out = Vec::new();
     let mut tickets = Vec::new();
     for (offset, length) in xar.gaps().into_iter().take(RANGES) {
-        let holds = if zeros(&file_range(xar, offset, length)?, checks, job)? {
-            "zeros"
-        } else {
-            "unknown"
-        };
+        let holds =
+            if zeros(&file_range(xar, offset, length)?, check)? { "zeros" } else { "unknown" };
         out.push(UncoveredBytes::new("gap", offset, length, holds));
     }
     if let Some((offset, length)) = xar.trailing() {
         let tail = file_range(xar, offset, length)?;
-        let found = ticket::trailer(&tail, job)?;
+        let found = ticket::trailer(&tail, check.job)?;
         if found.before > 0 {
             let rest = tail.slice(0, found.before);
             let holds = match rest {
-                Some(rest) if zeros(&rest, checks, job)? => "zeros",
+                Some(rest) if zeros(&rest, check)? => "zeros",
                 _ => "unknown",
             };
             out.push(UncoveredBytes::new("tail", offset, found.before, holds));
@@ -324,7 +317,7 @@ fn uncovered(
             out.push(UncoveredBytes::new("tail", at, rest, "notarization-ticket"));
         }
         for t in &found.tickets {
-            tickets.push(ticket::read(t, place, &[digest], checks.at(), job)?);
+            tickets.push(ticket::read(t, place, &[digest], check)?);
         }
     }
     Ok((out, tickets))
@@ -336,10 +329,11 @@ fn file_range(xar: &Xar, offset: u64, length: u64) -> Result<Section> {
 }
 
 /// Whether there is nothing but zeros, as far as may be read.
-fn zeros(section: &Section, checks: &Checks, job: &Job) -> Result<bool> {
+fn zeros(section: &Section, check: &Check<'_>) -> Result<bool> {
     use mip_base::ReadAt as _;
+    let job = check.job;
     let size = section.size();
-    if !checks.take(size) {
+    if !check.spend(size) {
         return Ok(false);
     }
     let mut buf = job.buffer("read buffer", size.min(1 << 20), 1 << 20)?;

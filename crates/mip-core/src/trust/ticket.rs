@@ -8,7 +8,8 @@
 //! code signature.
 
 use mip_base::bytes::{le_u16, le_u32};
-use mip_base::{Code, Error, Job, Limits, ReadAt as _, Result, Section, hex, len64, read_full_at};
+use mip_base::{Code, Error, Job, ReadAt as _, Result, Section, hex, len64, read_full_at};
+use mip_codesign::Check;
 use mip_signing::apple::{self, ClaimState};
 
 use crate::inspection::TicketInfo;
@@ -69,10 +70,9 @@ pub(super) fn read(
     ticket: &Section,
     place: &str,
     this: &[&str],
-    at: u64,
-    job: &Job,
+    check: &Check<'_>,
 ) -> Result<TicketInfo> {
-    let (size, limits) = (ticket.size(), job.limits());
+    let (size, limits) = (ticket.size(), check.job.limits());
     if size > limits.cms_bytes {
         let e = Error::limit(Code::LimitMemory, "bytes of a ticket", limits.cms_bytes, size);
         return Ok(TicketInfo {
@@ -83,9 +83,9 @@ pub(super) fn read(
             ..TicketInfo::default()
         });
     }
-    let mut bytes = job.buffer("ticket", size, limits.cms_bytes)?;
+    let mut bytes = check.job.buffer("ticket", size, limits.cms_bytes)?;
     read_full_at(ticket, 0, &mut bytes, Code::Truncated)?;
-    Ok(of_bytes(&bytes, place, this, at, limits))
+    Ok(of_bytes(&bytes, place, this, check))
 }
 
 /// The ticket of an app: the bytes of its `Contents/CodeResources`. `place`: the app's, escaped;
@@ -95,15 +95,14 @@ pub(crate) fn app_ticket(
     bytes: &[u8],
     place: &str,
     cdhashes: &[String],
-    at: u64,
-    limits: &Limits,
+    check: &Check<'_>,
 ) -> TicketInfo {
     let this: Vec<&str> = cdhashes.iter().map(String::as_str).collect();
-    of_bytes(bytes, place, &this, at, limits)
+    of_bytes(bytes, place, &this, check)
 }
 
-fn of_bytes(bytes: &[u8], place: &str, this: &[&str], at: u64, limits: &Limits) -> TicketInfo {
-    let ticket = apple::read_ticket(bytes, at, limits);
+fn of_bytes(bytes: &[u8], place: &str, this: &[&str], check: &Check<'_>) -> TicketInfo {
+    let ticket = apple::read_ticket(bytes, check.at, check.job.limits());
     let mut out = TicketInfo {
         place: place.to_owned(),
         state: ticket.state,
