@@ -51,8 +51,11 @@ pub(crate) fn claims(found: &Inspection) -> Vec<Claim> {
         };
         let first = s.slices.first();
         let signer = first.and_then(|s| s.signature.as_ref()?.signer.as_ref());
-        let parts: Vec<String> =
-            first.and_then(|s| s.identifier.clone()).map(|i| format!("identifier {i}")).into_iter().collect();
+        let parts: Vec<String> = first
+            .and_then(|s| s.identifier.clone())
+            .map(|i| format!("identifier {i}"))
+            .into_iter()
+            .collect();
         out.push(Claim {
             kind: "app-signature",
             subject: signer.and_then(who),
@@ -77,7 +80,11 @@ fn names(t: &TicketInfo) -> &'static str {
 }
 
 fn check(state: ClaimState, parts: &[String]) -> String {
-    if parts.is_empty() { state.word().to_owned() } else { format!("{}: {}", state.word(), parts.join(", ")) }
+    if parts.is_empty() {
+        state.word().to_owned()
+    } else {
+        format!("{}: {}", state.word(), parts.join(", "))
+    }
 }
 
 /// `Developer ID Installer: NAME (TEAM)`.
