@@ -25,6 +25,7 @@ const COMMANDS: &[&[&str]] = &[
     &["list"],
     &["extract"],
     &["sign"],
+    &["manifest"],
     &["identity", "create"],
     &["formats"],
     &["exit-codes"],

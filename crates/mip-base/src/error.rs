@@ -357,6 +357,8 @@ codes! {
     SourceTeam = "E_SOURCE_TEAM", Policy, "check who made it";
     /// No stapled notarization ticket, and one was asked for.
     SourceNotarization = "E_SOURCE_NOTARIZATION", Policy, "a Mac can ask Apple; staple the ticket there with `xcrun stapler staple`";
+    /// Apple's MDM channel does not take the input, and it was to.
+    AppleMdm = "E_APPLE_MDM", Policy, "`mip inspect` shows point by point why not; convert it for the other channel with `mip convert`";
     /// A warning that was not to be accepted.
     Denied = "E_DENIED", Policy, "see what the warning advises";
 

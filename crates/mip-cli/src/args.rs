@@ -9,10 +9,12 @@ use crate::limits::{self, Change};
 
 mod contents;
 mod look;
+mod manifest;
 mod scripts;
 
 pub(crate) use contents::{CatArgs, FilesArgs, ImagePasswordArgs};
 pub(crate) use look::{LookArgs, PolicyOfSource, Scan, SignatureChoice};
+pub(crate) use manifest::ManifestArgs;
 pub(crate) use scripts::{ScriptArgs, ScriptsArgs};
 
 const TOUR: &str = "\
@@ -111,6 +113,7 @@ pub(crate) enum Command {
     List(ListArgs),
     Extract(ExtractArgs),
     Sign(SignArgs),
+    Manifest(Box<ManifestArgs>),
     #[command(subcommand)]
     Identity(IdentityCommand),
     /// List the file formats that are recognised

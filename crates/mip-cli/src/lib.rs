@@ -79,6 +79,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Reply> {
         Command::Verify(a) => commands::verify::run(a, context),
         Command::List(a) => commands::list::run(a, context),
         Command::Extract(a) => commands::extract::run(a, context),
+        Command::Manifest(a) => commands::manifest::run(a, context),
         Command::Sign(a) => commands::sign::run(a, context),
         Command::Identity(IdentityCommand::Create(a)) => commands::identity::run(a, context),
         Command::Formats => Ok(commands::formats::formats()),

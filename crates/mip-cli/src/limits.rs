@@ -40,6 +40,11 @@ pub(crate) fn parse(text: &str) -> Result<Change, String> {
         .iter()
         .find(|(n, _)| *n == field)
         .ok_or_else(|| format!("no limit is named \"{name}\"; `mip --help` lists them"))?;
+    Ok(Change { field: *field, value: bytes(value)? })
+}
+
+/// `1048576` or `64M`; suffixes K, M, G and T are powers of 1024.
+pub(crate) fn bytes(value: &str) -> Result<u64, String> {
     let (digits, shift) = match value.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (value.get(..at), 10),
         Some((at, 'm' | 'M')) => (value.get(..at), 20),
@@ -48,11 +53,8 @@ pub(crate) fn parse(text: &str) -> Result<Change, String> {
         _ => (Some(value), 0),
     };
     let number: Option<u64> = digits.and_then(|d| d.parse().ok());
-    let value = number.and_then(|n| n.checked_mul(1_u64.checked_shl(shift)?));
-    Ok(Change {
-        field: *field,
-        value: value.ok_or("the value is not a number of bytes, such as 1048576 or 64M")?,
-    })
+    let bytes = number.and_then(|n| n.checked_mul(1_u64.checked_shl(shift)?));
+    bytes.ok_or_else(|| "the value is not a number of bytes, such as 1048576 or 64M".to_owned())
 }
 
 /// The table of limits for `mip --help`.

@@ -186,6 +186,7 @@
 )]
 
 pub mod app;
+mod apple_manifest;
 mod checks;
 mod contents;
 mod convert;
@@ -210,6 +211,7 @@ pub mod tree;
 mod trust;
 mod verify;
 
+pub use apple_manifest::{APPLE_CHUNK, AppleManifest, AppleManifestOptions, apple_manifest};
 pub use contents::{ContentEntry, Contents, LookOptions, OnEntry, cat, files};
 pub use convert::Convert;
 pub use input::Input;

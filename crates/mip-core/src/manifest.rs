@@ -22,7 +22,7 @@ pub(crate) struct Facts<'a> {
 
 /// A text without the characters that XML 1.0 has no way to write, escaped as in messages: an
 /// archive whose manifest cannot be read would not verify.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -68,6 +68,19 @@ impl Output {
         self
     }
 
+    /// Whether [`write`](Self::write) can succeed: what is bound to fail fails before a large
+    /// input is read.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn check(&self, input: &Input) -> Result<()> {
+        apart(input.as_path(), self)?;
+        if let Target::File(path) = &self.target {
+            Pending::create(path, self.force)?;
+        }
+        Ok(())
+    }
+
     /// Writes `data` as a small file about `input` (an icon, a report) to an [`Output::file`] or
     /// [`Output::sink`]. Gives a warning when the system may lose the file in a crash.
     ///

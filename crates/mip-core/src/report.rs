@@ -294,6 +294,7 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
         ("extraction", schema::<Extraction>()),
         ("sign", schema::<SignReport>()),
         ("contents", schema::<crate::contents::Contents>()),
+        ("apple-manifest", schema::<crate::AppleManifest>()),
     ]
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod manifest;
 pub(crate) mod scripts;
 pub(crate) mod sign;
 pub(crate) mod verify;

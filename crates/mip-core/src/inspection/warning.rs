@@ -58,6 +58,7 @@ macro_rules! warnings {
 warnings! {
     "W_32_BIT_ONLY", "The app is 32-bit only; macOS 10.15 and later cannot run it.", "ask the vendor for a version of today";
     "W_AMBIGUOUS", "Several apps could be meant, and nothing tells them apart.", "choose one with --primary-app";
+    "W_APPLE_MDM", "Apple's own MDM channel does not take the input.", "build a signed distribution package for that channel, or convert the input for the other one";
     "W_APP_UNREADABLE", "The Info.plist of an app cannot be used.", "check the app; what is known of it comes from the package's lists";
     "W_ARCHITECTURES_DIFFER", "What the app or the package says of its processors is not what the program has.", "try it on each kind of Mac that you have";
     "W_ASKS_USER", "macOS asks a person before it mounts the disk image.", "carry what is inside instead: leave --payload out";
