@@ -8,6 +8,7 @@ use crate::inspection::{Fact, IconInfo, InstallerKind, Warning};
 use crate::metadata::{app_info, rules};
 use crate::package::PackageFindings;
 use crate::tree::{Tree, TreeEntry};
+use crate::trust::{self, Checks};
 
 /// An app bundle and the apps inside it. `strict` says that this is what will be carried: it
 /// must be readable and for macOS then.
@@ -17,6 +18,7 @@ pub(super) fn examine_app(
     apps: &[AppBundle],
     place: Place<'_>,
     strict: bool,
+    checks: &Checks,
     job: &Job,
 ) -> Result<PackageFindings> {
     let mut out = PackageFindings { kind: InstallerKind::App, ..PackageFindings::default() };
@@ -68,6 +70,9 @@ pub(super) fn examine_app(
                 IconInfo { path: path.clone(), format: "icns".to_owned(), pixels: None, bytes };
             app.icon = Some(Fact::new(info, at(&path), Some("CFBundleIconFile"), rules::STATED));
             out.icons.push((out.apps.len(), icns));
+        }
+        if is_main {
+            trust::app(tree, bundle.root.as_ref(), &mut app, checks, job)?;
         }
         out.apps.push(app);
     }

@@ -320,7 +320,8 @@ fn examine_flat(
     info.format = InputFormat::Xar;
     let package =
         FlatPackage::open_inside(Arc::new(data.clone()), place.shown, context.depth, context.job)?;
-    let findings = package.examine(context.options.payload_scan, context.job)?;
+    let mut findings = package.examine(context.options.payload_scan, context.job)?;
+    trust::payload_apps(&package, &mut findings.apps, context.checks, context.job)?;
     let (claims, tickets) =
         trust::package(package.xar(), place.shown, context.checks, context.job)?;
     let subject = Subject::File { data, name: place.name.to_owned() };

@@ -174,7 +174,8 @@ pub(super) fn examine_one(
         }
         Candidate::App(app) => {
             info.format = InputFormat::Folder;
-            let findings = examine_app(tree.as_ref(), &app, apps, place, true, job)?;
+            let findings =
+                examine_app(tree.as_ref(), &app, apps, place, true, context.checks, job)?;
             let AppBundle { root, name, .. } = app;
             conclude(info, findings, Subject::Tree { tree, root, bundle: name }, context.options)
         }
@@ -197,7 +198,7 @@ pub(super) fn several(
             break;
         }
         if let Candidate::App(bundle) = candidate {
-            let found = examine_app(tree, bundle, apps, place, false, context.job)?;
+            let found = examine_app(tree, bundle, apps, place, false, context.checks, context.job)?;
             inspection.apps.extend(found.apps);
             inspection.warnings.extend(found.warnings);
         }

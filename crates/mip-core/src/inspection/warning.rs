@@ -59,7 +59,12 @@ warnings! {
     "W_32_BIT_ONLY", "The app is 32-bit only; macOS 10.15 and later cannot run it.", "ask the vendor for a version of today";
     "W_AMBIGUOUS", "Several apps could be meant, and nothing tells them apart.", "choose one with --primary-app";
     "W_APPLE_MDM", "Apple's own MDM channel does not take the input.", "build a signed distribution package for that channel, or convert the input for the other one";
+    "W_APP_ADHOC", "The app is signed without a certificate: nobody answers for it.", "get a build that its vendor signed with a Developer ID; Gatekeeper blocks this one where it was downloaded";
+    "W_APP_SEAL_WEAK", "The seal of the app leaves out files by rules of its own.", "get a build that is signed with the usual rules: Gatekeeper refuses this one";
+    "W_APP_SIGNATURE_INVALID", "The app is not what was signed.", "do not install it: get the app again from its vendor";
+    "W_APP_SIGNATURE_UNTRUSTED", "The app is signed by someone whom Apple does not vouch for.", "get a build that its vendor signed with a Developer ID";
     "W_APP_UNREADABLE", "The Info.plist of an app cannot be used.", "check the app; what is known of it comes from the package's lists";
+    "W_APP_UNSIGNED", "The app is not signed, or its files are not.", "get a signed build: on Apple silicon no program runs without a signature";
     "W_ARCHITECTURES_DIFFER", "What the app or the package says of its processors is not what the program has.", "try it on each kind of Mac that you have";
     "W_ASKS_USER", "macOS asks a person before it mounts the disk image.", "carry what is inside instead: leave --payload out";
     "W_BOM_UNREADABLE", "A file list (Bom) cannot be read.", "ask the vendor for an intact package";

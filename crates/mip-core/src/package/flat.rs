@@ -92,6 +92,15 @@ impl Component {
 }
 
 impl FlatPackage {
+    /// The payloads: the container path of each, escaped, and where it is.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = (String, &Xar, &XarFile)> {
+        self.components.iter().filter_map(|c| {
+            let names = ["Payload", "LargePayload"];
+            let (name, file) = names.into_iter().find_map(|n| Some((n, c.find(n)?)))?;
+            Some((c.place_of(&self.place, name), c.xar.as_ref(), file))
+        })
+    }
+
     /// Opens a package and reads its tables: Distribution with its texts, and PackageInfo of
     /// every component. `place` is the container path of the file, escaped, as it
     /// stands in provenance.

@@ -66,6 +66,8 @@ pub(crate) struct ArchiveEntry {
     pub(crate) size: u64,
     pub(crate) link: Option<String>,
     pub(crate) mtime: Option<u64>,
+    /// What the hard links to one file share. One of them has the data, or each has.
+    pub(crate) shared: Option<(u64, u64)>,
 }
 
 enum Inner {
@@ -109,6 +111,7 @@ impl Archive {
                 size: e.size,
                 link: e.link,
                 mtime: Some(e.mtime),
+                shared: (e.nlink > 1).then_some((e.dev, e.ino)),
             }),
             Inner::Apple(r) => r.next_entry()?.map(|e| ArchiveEntry {
                 path: e.path,
@@ -119,6 +122,7 @@ impl Archive {
                 size: e.size,
                 link: e.link,
                 mtime: e.mtime,
+                shared: e.cluster.map(|c| (u64::MAX, c)),
             }),
         })
     }

@@ -259,6 +259,13 @@ impl Builder {
         self.entries.get(index)
     }
 
+    /// Gives a file the size of the file that it is a hard link to.
+    pub(crate) fn set_size(&mut self, index: usize, size: u64) {
+        if let Some(e) = self.entries.get_mut(index) {
+            e.size = size;
+        }
+    }
+
     pub(crate) fn dropped_mut(&mut self) -> &mut Dropped {
         &mut self.dropped
     }

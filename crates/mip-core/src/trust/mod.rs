@@ -1,9 +1,12 @@
 //! Claims about the input: who says to have signed it, and whether the bytes are what was
 //! signed. Nothing here is trust in a MIP archive.
 
+mod app;
 mod claims;
 mod image;
 mod package;
+mod payload;
+mod spooled;
 mod ticket;
 
 use std::sync::atomic::AtomicU64;
@@ -12,11 +15,11 @@ use mip_base::{Job, Limits, escape};
 use mip_codesign::Check;
 use mip_signing::apple::{ClaimState, Validity};
 
+pub(crate) use self::app::app;
 pub(crate) use self::claims::{Claim, claims};
 pub(crate) use self::image::image;
 pub(crate) use self::package::package;
-#[allow(unused_imports, reason = "for trust::app")]
-pub(crate) use self::ticket::app_ticket;
+pub(crate) use self::payload::payload_apps;
 use crate::inspect::{InspectOptions, SignatureScan};
 use crate::inspection::{Inspection, Warning};
 
@@ -134,6 +137,7 @@ pub(crate) fn conclude(found: &mut Inspection, checks: &Checks) {
             warnings.push(Warning::new("W_TICKET_INVALID", text));
         }
     }
+    warnings.extend(app::warnings(&found.apps));
     found.warnings.extend(warnings);
     found.notes.extend(notes);
     not_known(found);

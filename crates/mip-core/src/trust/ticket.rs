@@ -90,8 +90,7 @@ pub(super) fn read(
 
 /// The ticket of an app: the bytes of its `Contents/CodeResources`. `place`: the app's, escaped;
 /// `cdhashes`: those of its main program, lower-case hex.
-#[allow(dead_code, reason = "for trust::app")]
-pub(crate) fn app_ticket(
+pub(super) fn app_ticket(
     bytes: &[u8],
     place: &str,
     cdhashes: &[String],
