@@ -84,7 +84,7 @@ fn ticket(
     }
     let directories = signature.slices.iter().flat_map(|s| &s.code_directories);
     let cdhashes: Vec<String> = directories.map(|d| d.cdhash.clone()).collect();
-    Ok(Some(app_ticket(&bytes, place, &cdhashes, check.at, limits)))
+    Ok(Some(app_ticket(&bytes, place, &cdhashes, check)))
 }
 
 /// What the signatures of main apps give to say. None of it depends on the time of the check.

@@ -47,6 +47,11 @@ impl Checks {
         self.scan != SignatureScan::Never
     }
 
+    /// Whether everything is to be compared, whatever its size.
+    fn full(&self) -> bool {
+        self.scan == SignatureScan::Full
+    }
+
     /// What a check is handed: the time, and what may still be read.
     pub(crate) fn check<'a>(&'a self, job: &'a Job) -> Check<'a> {
         Check { job, at: self.at, budget: &self.budget }

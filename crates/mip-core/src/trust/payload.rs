@@ -85,7 +85,7 @@ fn payload(
     let whole = folders.len() < roots.len();
     let wanted = Wanted {
         folders: if whole { &[] } else { &folders },
-        most: checks.budget().load(Ordering::Relaxed),
+        most: checks.budget.load(Ordering::Relaxed),
     };
     let mut archive = Archive::open(xar.open_file(file, job)?, job)?;
     let (tree, all) = SpooledTree::copy(&mut archive, &wanted, job)?;
@@ -93,8 +93,8 @@ fn payload(
     // Where not everything was kept, programs and certificates are looked at, and no bytes
     // compared.
     let none = AtomicU64::new(0);
-    let budget = if all { checks.budget() } else { &none };
-    let check = Check { job, at: checks.at(), budget };
+    let budget = if all { &checks.budget } else { &none };
+    let check = Check { job, at: checks.at, budget };
     for (app, root) in apps.iter_mut().zip(&roots) {
         app_with(&tree, root.as_ref(), app, &check)?;
     }
