@@ -310,6 +310,12 @@ pub(crate) fn split(identifier: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((id, parameters))
 }
 
+/// The identifier of an algorithm that has no parameters, left out or spelled as NULL.
+pub(crate) fn without_parameters(identifier: &[u8]) -> Option<&[u8]> {
+    let (id, parameters) = split(identifier)?;
+    (parameters.is_empty() || parameters == NULL).then_some(id)
+}
+
 /// The name of a signature algorithm that is too weak.
 pub(crate) fn weak_signature(id: &[u8]) -> Option<&'static str> {
     match id {

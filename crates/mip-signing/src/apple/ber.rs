@@ -204,12 +204,11 @@ mod tests {
             (&[0x24, 0x80, 4, 1, 1, 4, 2, 2, 3, 0, 0], &[4, 3, 1, 2, 3]),
             (&[0x24, 8, 0x24, 3, 4, 1, 1, 4, 1, 2], &[4, 2, 1, 2]),
             (&[0x24, 0x80, 0x24, 0x80, 4, 1, 9, 0, 0, 0, 0], &[4, 1, 9]),
-            (&[0x30, 0x83, 0, 0, 3, 4, 0x81, 1, 8], &[0x30, 3, 4, 1, 8]),
+            (&[0x30, 0x83, 0, 0, 4, 4, 0x81, 1, 8], &[0x30, 3, 4, 1, 8]),
         ];
         for (ber, der) in cases {
             let mut padded = ber.to_vec();
             padded.extend([0; 9]);
-            // A length that leads beyond its element is found, so cases are whole.
             let Ok((got, used)) = to_der(&padded) else { panic!("{ber:02x?}") };
             assert_eq!((got.as_slice(), used), (der, ber.len()), "{ber:02x?}");
         }

@@ -6,27 +6,30 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use mip_base::Limits;
+
 use super::digest::{Holds, holds, signature_digest};
 use super::leaf::{self, Purpose};
-use super::roots::pinned;
+use super::roots::Anchor;
 use super::{CertificateClaim, SignerClaim, Validity};
 use crate::certificate::{Certificate, CertificateInfo};
 use crate::chain::{MAX_DEPTH, shown};
 use crate::oid;
 
-/// How many more signatures of certificates may be checked.
+/// One check of a signature with everything in it.
 #[derive(Debug)]
-pub(super) struct Budget(u32);
+pub(super) struct Check<'a> {
+    /// The present, Unix seconds.
+    pub(super) at: u64,
+    pub(super) limits: &'a Limits,
+    pub(super) anchors: &'a [Anchor],
+    /// How many more signatures of certificates may be checked.
+    checks: u32,
+}
 
-impl Budget {
-    /// For one signature with everything in it.
-    pub(super) const fn new() -> Self {
-        Self(100)
-    }
-
-    fn take(&mut self) -> Option<()> {
-        self.0 = self.0.checked_sub(1)?;
-        Some(())
+impl<'a> Check<'a> {
+    pub(super) const fn new(at: u64, limits: &'a Limits, anchors: &'a [Anchor]) -> Self {
+        Self { at, limits, anchors, checks: 100 }
     }
 }
 
@@ -78,11 +81,10 @@ pub(super) fn signer(
     bag: &[Certificate],
     purpose: Purpose,
     stamped: Option<u64>,
-    at: u64,
-    budget: &mut Budget,
+    check: &mut Check<'_>,
 ) -> SignerClaim {
     let moment = stamped.map_or(Moment::Issuance, Moment::At);
-    let found = lead(leaf, bag, purpose, moment, budget);
+    let found = lead(leaf, bag, purpose, moment, check);
     let issuer = found.path.get(1).copied();
     let kind = match found.problem {
         None => leaf::kind(leaf, issuer),
@@ -95,7 +97,7 @@ pub(super) fn signer(
         kind,
         name: leaf::name(leaf),
         team_id: leaf::team_id(leaf, kind),
-        validity_now: Some(validity(&leaf.info, at)),
+        validity_now: Some(validity(&leaf.info, check.at)),
         validity_at_timestamp: stamped.map(|t| validity(&leaf.info, t)),
     }
 }
@@ -111,15 +113,23 @@ pub(super) struct Found<'a> {
 }
 
 /// Looks for a path to a pinned root that holds for `moment`.
-pub(super) fn lead<'a>(
+pub(super) fn lead<'a, 'c: 'a>(
     leaf: &'a Certificate,
     bag: &'a [Certificate],
     purpose: Purpose,
     moment: Moment,
-    budget: &mut Budget,
+    check: &mut Check<'c>,
 ) -> Found<'a> {
-    let mut search =
-        Search { bag, purpose, moment, budget, best: Vec::new(), root: None, why: None };
+    let mut search = Search {
+        bag,
+        anchors: check.anchors,
+        purpose,
+        moment,
+        checks: &mut check.checks,
+        best: Vec::new(),
+        root: None,
+        why: None,
+    };
     let mut path = vec![leaf];
     if let Some(root) = search.extend(&mut path) {
         return Found { path, root: Some(root), problem: None };
@@ -130,9 +140,10 @@ pub(super) fn lead<'a>(
 
 struct Search<'a, 'b> {
     bag: &'a [Certificate],
+    anchors: &'a [Anchor],
     purpose: Purpose,
     moment: Moment,
-    budget: &'b mut Budget,
+    checks: &'b mut u32,
     /// The longest path so far, the root it ended in, and why it does not count.
     best: Vec<&'a Certificate>,
     root: Option<&'static str>,
@@ -143,14 +154,15 @@ impl<'a> Search<'a, '_> {
     /// Depth first; the depth is at most [`MAX_DEPTH`] and the work at most the budget.
     fn extend(&mut self, path: &mut Vec<&'a Certificate>) -> Option<&'static str> {
         let last = *path.last()?;
-        if let Some((root, _)) = pinned().iter().find(|(_, c)| c.der == last.der) {
+        let anchors = self.anchors;
+        if let Some(root) = anchors.iter().find(|a| a.certificate.der == last.der) {
             return match policy(path, self.purpose, self.moment) {
                 Ok(()) => Some(root.name),
                 Err(why) => self.fail(path, Some(root.name), why),
             };
         }
         if last.self_issued() {
-            let named = pinned().iter().any(|(_, c)| c.subject == last.subject);
+            let named = anchors.iter().any(|a| a.certificate.subject == last.subject);
             let which = if named {
                 "has the name of a root of Apple's and is another"
             } else {
@@ -164,14 +176,15 @@ impl<'a> Search<'a, '_> {
         }
         let mut why = format!("{} was issued by one that is not there", shown(last));
         let bag = self.bag;
-        let roots = pinned().iter().map(|(_, c)| c);
+        let roots = anchors.iter().map(|a| &a.certificate);
         for issuer in roots.chain(bag).filter(|c| c.subject == last.issuer) {
             if path.iter().any(|c| c.der == issuer.der) {
                 continue;
             }
-            if self.budget.take().is_none() {
+            let Some(left) = self.checks.checked_sub(1) else {
                 return self.fail(path, None, "it takes too many checks".into());
-            }
+            };
+            *self.checks = left;
             match issued(last, issuer) {
                 Holds::Yes => {
                     path.push(issuer);

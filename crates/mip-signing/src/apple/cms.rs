@@ -2,9 +2,10 @@
 
 use mip_base::Limits;
 
-use super::chain::{self, Budget, rfc3339};
+use super::chain::{self, Check, rfc3339};
 use super::digest::{Digest, signature_name};
 use super::leaf::Purpose;
+use super::roots::pinned;
 use super::signed_data::{Problem, SignedData, SignerInfo, invalid, unsupported, within};
 use super::{ClaimState, Content, SignatureClaim, ber, timestamp};
 use crate::asn1::{self, Reader};
@@ -27,10 +28,14 @@ const MAX_AGILITY: usize = 64;
 /// `certificates` (more: [`ClaimState::Unsupported`]), 8 signers, 100 checks of certificates.
 #[must_use]
 pub fn check_cms(blob: &[u8], content: Content<'_>, at: u64, limits: &Limits) -> SignatureClaim {
+    check(blob, content, &mut Check::new(at, limits, pinned()))
+}
+
+pub(super) fn check(blob: &[u8], content: Content<'_>, check: &mut Check<'_>) -> SignatureClaim {
     let mut claim = SignatureClaim::default();
-    let result = der(blob, limits).and_then(|der| {
-        let data = SignedData::read(&der, limits)?;
-        fill(&mut claim, &data, content, at, limits)
+    let result = der(blob, check.limits).and_then(|der| {
+        let data = SignedData::read(&der, check.limits)?;
+        fill(&mut claim, &data, content, check)
     });
     settle(&mut claim, result);
     claim
@@ -65,16 +70,14 @@ fn fill(
     claim: &mut SignatureClaim,
     data: &SignedData<'_>,
     content: Content<'_>,
-    at: u64,
-    limits: &Limits,
+    check: &mut Check<'_>,
 ) -> Result<(), Problem> {
     let bag = data.bag();
-    let mut budget = Budget::new();
     let mut results = Vec::new();
     for (i, info) in data.signers.iter().enumerate() {
         let mut other = SignatureClaim::default();
         let claim = if i == 0 { &mut *claim } else { &mut other };
-        results.push(one_signer(claim, data, info, &bag, content, at, limits, &mut budget));
+        results.push(one_signer(claim, data, info, &bag, content, check));
     }
     let mut results = results.into_iter();
     let first = results.next().unwrap_or_else(|| Err(invalid("there is no signer")));
@@ -86,16 +89,13 @@ fn fill(
     first.and(others)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one private function for what belongs together")]
 fn one_signer(
     claim: &mut SignatureClaim,
     data: &SignedData<'_>,
     info: &SignerInfo<'_>,
     bag: &[Certificate],
     content: Content<'_>,
-    at: u64,
-    limits: &Limits,
-    budget: &mut Budget,
+    check: &mut Check<'_>,
 ) -> Result<(), Problem> {
     let digest = info.digest();
     claim.digest_algorithm = digest.as_ref().ok().map(|d| d.name().to_owned());
@@ -119,11 +119,11 @@ fn one_signer(
                 _ => {}
             }
         }
-        claim.timestamp = timestamp::find(info, limits, budget);
+        claim.timestamp = timestamp::find(info, check);
         let trusted = claim.timestamp.as_ref().filter(|t| t.state == ClaimState::Valid);
         stamped = trusted.and_then(|t| t.unix);
     }
-    claim.signer = Some(chain::signer(certificate, bag, Purpose::Software, stamped, at, budget));
+    claim.signer = Some(chain::signer(certificate, bag, Purpose::Software, stamped, check));
     checked
 }
 

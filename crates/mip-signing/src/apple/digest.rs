@@ -4,7 +4,7 @@
 use aws_lc_rs::digest as aws;
 use aws_lc_rs::signature::{self as sig, UnparsedPublicKey, VerificationAlgorithm};
 
-use crate::algorithm::{PublicKey, RSA_MAX_BITS, RSA_MIN_BITS, split};
+use crate::algorithm::{PublicKey, RSA_MAX_BITS, RSA_MIN_BITS, split, without_parameters};
 use crate::oid;
 
 /// A digest that is read here.
@@ -85,7 +85,10 @@ pub(super) fn signature_digest(
     identifier: &[u8],
     digest: Option<Digest>,
 ) -> Result<Digest, String> {
-    let (id, _) = split(identifier).ok_or("a signature algorithm that breaks its format")?;
+    let id = without_parameters(identifier).ok_or_else(|| match split(identifier) {
+        Some((id, _)) => format!("the signature algorithm {} with parameters", oid::text(id)),
+        None => "a signature algorithm that breaks its format".into(),
+    })?;
     let own = match id {
         oid::RSA | oid::EC => None,
         oid::SHA1_RSA | oid::ECDSA_SHA1 => Some(Digest::Sha1),

@@ -32,14 +32,22 @@ pub const fn roots() -> &'static [Root] {
     &ROOTS
 }
 
-/// The same, read. One that does not have its fingerprint is left out.
-pub(super) fn pinned() -> &'static [(Root, Certificate)] {
-    static PINNED: OnceLock<Vec<(Root, Certificate)>> = OnceLock::new();
+/// A root that a chain may end in.
+#[derive(Debug)]
+pub(super) struct Anchor {
+    pub(super) name: &'static str,
+    pub(super) certificate: Certificate,
+}
+
+/// [`roots`], read. One that does not have its fingerprint is left out.
+pub(super) fn pinned() -> &'static [Anchor] {
+    static PINNED: OnceLock<Vec<Anchor>> = OnceLock::new();
     PINNED.get_or_init(|| {
         let read = |root: &Root| {
             let der = pem::certificates(root.pem.as_bytes(), Code::Certificate).ok()?.pop()?;
             let certificate = Certificate::parse(&der).ok()?;
-            (certificate.info.sha256 == root.sha256).then_some((*root, certificate))
+            let same = certificate.info.sha256 == root.sha256;
+            same.then_some(Anchor { name: root.name, certificate })
         };
         ROOTS.iter().filter_map(read).collect()
     })

@@ -2,9 +2,10 @@
 
 use mip_base::{Limits, len64};
 
-use super::chain::{self, Budget};
+use super::chain::{self, Check};
 use super::digest::{Digest, Holds, holds};
 use super::leaf::Purpose;
+use super::roots::pinned;
 use super::signed_data::{Problem, invalid, unsupported};
 use super::{ClaimState, RsaClaim};
 use crate::algorithm::PublicKey;
@@ -28,7 +29,8 @@ pub fn check_rsa(
     limits: &Limits,
 ) -> RsaClaim {
     let mut claim = RsaClaim::default();
-    let result = fill(&mut claim, style, digest, signature, certificates, at, limits);
+    let mut check = Check::new(at, limits, pinned());
+    let result = fill(&mut claim, (style, digest), signature, certificates, &mut check);
     (claim.state, claim.problem) = match result {
         Ok(None) => (ClaimState::Valid, None),
         Ok(why) => (ClaimState::Untrusted, why),
@@ -40,17 +42,15 @@ pub fn check_rsa(
 
 fn fill(
     claim: &mut RsaClaim,
-    style: &str,
-    digest: &[u8],
+    (style, digest): (&str, &[u8]),
     signature: &[u8],
     certificates: &[Vec<u8>],
-    at: u64,
-    limits: &Limits,
+    check: &mut Check<'_>,
 ) -> Result<Option<String>, Problem> {
-    if len64(certificates.len()) > limits.certificates {
+    if len64(certificates.len()) > check.limits.certificates {
         return Err(unsupported(format!(
             "there are more than {} certificates",
-            limits.certificates
+            check.limits.certificates
         )));
     }
     let (first, rest) =
@@ -58,7 +58,7 @@ fn fill(
     let leaf = Certificate::parse(first)
         .map_err(|why| invalid(format!("the signer's certificate cannot be read: {why}")))?;
     let bag: Vec<_> = rest.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let signer = chain::signer(&leaf, &bag, Purpose::Software, None, at, &mut Budget::new());
+    let signer = chain::signer(&leaf, &bag, Purpose::Software, None, check);
     let untrusted = signer.problem.clone();
     claim.signer = Some(signer);
     let kind = Digest::from_name(style).ok_or_else(|| {

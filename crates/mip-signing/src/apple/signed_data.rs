@@ -4,7 +4,7 @@ use mip_base::{Limits, len64};
 
 use super::Content;
 use super::digest::{Digest, Holds, holds, signature_digest};
-use crate::algorithm::split;
+use crate::algorithm::without_parameters;
 use crate::asn1::{self, Reader, context, context_primitive};
 use crate::certificate::Certificate;
 use crate::oid;
@@ -159,7 +159,7 @@ impl<'a> SignerInfo<'a> {
             (3, _) => SignerId::Key(info.value(context_primitive(0))?),
             _ => return None,
         };
-        let digest = split(info.element(asn1::SEQUENCE)?.raw)?.0;
+        let digest = without_parameters(info.element(asn1::SEQUENCE)?.raw)?;
         let attributes = info.optional(context(0))?.map(|e| e.value);
         let signature_algorithm = info.element(asn1::SEQUENCE)?.raw;
         let signature = info.value(asn1::OCTET_STRING)?;

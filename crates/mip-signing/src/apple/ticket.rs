@@ -30,9 +30,10 @@
 use mip_base::Limits;
 use mip_base::bytes::{le_u16, le_u32, le_u64};
 
-use super::chain::{self, Budget};
+use super::chain::{self, Check};
 use super::digest::{Digest, Holds, holds};
 use super::leaf::Purpose;
+use super::roots::pinned;
 use super::signed_data::{Problem, invalid, unsupported, within};
 use super::{ClaimState, SignerClaim};
 use crate::asn1::{self, Reader};
@@ -77,8 +78,12 @@ impl Ticket {
 /// (more: [`ClaimState::Unsupported`]).
 #[must_use]
 pub fn read_ticket(blob: &[u8], at: u64, limits: &Limits) -> Ticket {
+    check(blob, &mut Check::new(at, limits, pinned()))
+}
+
+pub(super) fn check(blob: &[u8], check: &mut Check<'_>) -> Ticket {
     let mut ticket = Ticket::default();
-    let result = fill(&mut ticket, blob, at, limits);
+    let result = fill(&mut ticket, blob, check);
     (ticket.state, ticket.problem) = match result {
         Ok(None) => (ClaimState::Valid, None),
         Ok(why) => (ClaimState::Untrusted, why),
@@ -91,10 +96,9 @@ pub fn read_ticket(blob: &[u8], at: u64, limits: &Limits) -> Ticket {
 fn fill(
     ticket: &mut Ticket,
     blob: &[u8],
-    at: u64,
-    limits: &Limits,
+    check: &mut Check<'_>,
 ) -> Result<Option<String>, Problem> {
-    within(blob.len(), limits)?;
+    within(blob.len(), check.limits)?;
     let cut = || invalid("the ticket ends too early");
     if !blob.starts_with(b"s8ch") {
         return Err(unsupported("this is not a ticket"));
@@ -118,9 +122,9 @@ fn fill(
     if padding.unwrap_or_default().iter().any(|b| *b != 0) {
         return Err(invalid("there are bytes after the ticket"));
     }
-    let bag = read_certificates(certificates, limits)?;
+    let bag = read_certificates(certificates, check.limits)?;
     let (leaf, bag) = bag.split_first().ok_or_else(|| invalid("there is no certificate"))?;
-    let signer = chain::signer(leaf, bag, Purpose::Ticket, None, at, &mut Budget::new());
+    let signer = chain::signer(leaf, bag, Purpose::Ticket, None, check);
     let untrusted = signer.problem.clone();
     ticket.signer = Some(signer);
     let digest = Digest::Sha256;

@@ -1,13 +1,11 @@
 //! Timestamps (RFC 3161): an authority signs a digest of the signature value, and the time.
 
-use mip_base::Limits;
-
-use super::chain::{self, Budget, Moment, rfc3339};
+use super::chain::{self, Check, Moment, rfc3339};
 use super::digest::Digest;
 use super::leaf::Purpose;
 use super::signed_data::{Problem, SignedData, SignerInfo, invalid, unsupported};
 use super::{ClaimState, Content, TimestampClaim};
-use crate::algorithm::split;
+use crate::algorithm::without_parameters;
 use crate::asn1;
 use crate::oid;
 
@@ -17,11 +15,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// The timestamp among the unsigned attributes: the first that is valid, else the first.
-pub(super) fn find(
-    info: &SignerInfo<'_>,
-    limits: &Limits,
-    budget: &mut Budget,
-) -> Option<TimestampClaim> {
+pub(super) fn find(info: &SignerInfo<'_>, check: &mut Check<'_>) -> Option<TimestampClaim> {
     let attributes = info.unsigned_attributes().ok()?;
     let values = attributes.into_iter().filter(|(id, _)| *id == oid::TIMESTAMP_TOKEN);
     let mut tokens = Vec::new();
@@ -35,7 +29,7 @@ pub(super) fn find(
     }
     let mut best: Option<TimestampClaim> = None;
     for token in tokens.into_iter().take(MAX_TOKENS) {
-        let claim = check(token, info.signature, limits, budget);
+        let claim = one(token, info.signature, check);
         if claim.state == ClaimState::Valid {
             return Some(claim);
         }
@@ -45,9 +39,9 @@ pub(super) fn find(
 }
 
 /// Checks one token (DER) over `signature`.
-fn check(token: &[u8], signature: &[u8], limits: &Limits, budget: &mut Budget) -> TimestampClaim {
+fn one(token: &[u8], signature: &[u8], check: &mut Check<'_>) -> TimestampClaim {
     let mut claim = TimestampClaim::default();
-    let result = fill(&mut claim, token, signature, limits, budget);
+    let result = fill(&mut claim, token, signature, check);
     (claim.state, claim.problem) = match result {
         Ok(None) => (ClaimState::Valid, None),
         Ok(why) => (ClaimState::Untrusted, why),
@@ -62,10 +56,9 @@ fn fill(
     claim: &mut TimestampClaim,
     token: &[u8],
     signature: &[u8],
-    limits: &Limits,
-    budget: &mut Budget,
+    check: &mut Check<'_>,
 ) -> Result<Option<String>, Problem> {
-    let data = SignedData::read(token, limits)?;
+    let data = SignedData::read(token, check.limits)?;
     let content = data.content.filter(|_| data.content_type == oid::TST_INFO);
     let content = content.ok_or_else(|| invalid("the timestamp has no time in it"))?;
     let info = TstInfo::read(content)
@@ -92,7 +85,7 @@ fn fill(
             Problem::Unsupported(why) => unsupported(format!("of the timestamp: {why}")),
         },
     )?;
-    let found = chain::lead(certificate, &bag, Purpose::Timestamp, Moment::At(info.time), budget);
+    let found = chain::lead(certificate, &bag, Purpose::Timestamp, Moment::At(info.time), check);
     claim.chain = found.path.iter().map(|c| chain::claim(&c.info)).collect();
     Ok(found.problem)
 }
@@ -112,7 +105,7 @@ impl<'a> TstInfo<'a> {
         }
         r.value(asn1::OID)?;
         let mut imprint = r.inside(asn1::SEQUENCE)?;
-        let digest = split(imprint.element(asn1::SEQUENCE)?.raw)?.0;
+        let digest = without_parameters(imprint.element(asn1::SEQUENCE)?.raw)?;
         let hashed = imprint.value(asn1::OCTET_STRING)?;
         imprint.end()?;
         r.value(asn1::INTEGER)?;

@@ -12,6 +12,7 @@
 
 mod package;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -136,4 +137,220 @@ fn tickets_of_signed_packages_name_their_tables() {
         assert_eq!(signer.chain[0].common_name.as_deref(), Some("Software Ticket Signing"));
         assert_eq!(signer.chain.len(), 3);
     }
+}
+
+/// Runs openssl; `None` when it is not installed.
+fn openssl(dir: &Path, line: &str) -> Option<(bool, String)> {
+    let out = Command::new("openssl").args(line.split(' ')).current_dir(dir).output().ok()?;
+    let text = [out.stdout, out.stderr].concat();
+    Some((out.status.success(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn pem_of_roots() -> String {
+    roots().iter().map(|r| format!("{}\n", r.pem)).collect()
+}
+
+#[test]
+fn openssl_reads_the_roots() {
+    let dir = tempfile::tempdir().unwrap();
+    for root in roots() {
+        std::fs::write(dir.path().join("root.pem"), root.pem).unwrap();
+        let line = "x509 -in root.pem -noout -fingerprint -sha256 -subject";
+        let Some((ok, text)) = openssl(dir.path(), line) else {
+            eprintln!("skipped: the openssl command is not installed");
+            return;
+        };
+        assert!(ok, "{text}");
+        assert!(text.replace(':', "").to_lowercase().contains(root.sha256), "{text}");
+        assert!(text.trim_end().contains(&format!("CN = {}", root.name)), "{text}");
+    }
+}
+
+/// The token of a real signature: the value of 1.2.840.113549.1.9.16.2.14, found by its bytes.
+fn token(cms: &[u8]) -> &[u8] {
+    let id = b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x0e\x31\x82";
+    let at = cms.windows(id.len()).position(|w| w == id).unwrap() + id.len();
+    let size = usize::from(u16::from_be_bytes([cms[at], cms[at + 1]]));
+    &cms[at + 2..at + 2 + size]
+}
+
+/// openssl reads the BER itself, checks the signature, leads the chain to the same root at the
+/// time of the timestamp, and checks the timestamp.
+#[test]
+fn openssl_agrees_about_real_signatures() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    write("roots.pem", pem_of_roots().as_bytes());
+    for (path, package, _) in signed("openssl and apple signatures") {
+        let blob = &package.cms.as_ref().unwrap().bytes;
+        write("blob", blob);
+        write("content", &package.toc_digest);
+        let ours = cms(&package, AT);
+        let stamp = ours.timestamp.as_ref().unwrap();
+        let at = stamp.unix.unwrap();
+        let verify = "cms -verify -inform DER -in blob -binary -out out -content";
+        let Some((ok, text)) = openssl(dir.path(), &format!("{verify} content -noverify")) else {
+            eprintln!("skipped: the openssl command is not installed");
+            return;
+        };
+        assert!(ok && ours.state == ClaimState::Valid, "{}: {text}", path.display());
+        // Whole chain. Apple's own critical extensions are unknown to openssl.
+        let chain = format!(
+            "{verify} content -CAfile roots.pem -purpose any -ignore_critical -attime {at} \
+             -auth_level 0"
+        );
+        let (ok, text) = openssl(dir.path(), &chain).unwrap();
+        assert!(ok, "{}: {text}", path.display());
+        // Another content.
+        write("other", &[7; 20]);
+        assert!(!openssl(dir.path(), &format!("{verify} other -noverify")).unwrap().0);
+        let other = check_cms(blob, Content::Bytes(&[7; 20]), AT, &Limits::default());
+        assert_eq!(other.state, ClaimState::Invalid);
+        assert!(other.problem.unwrap().starts_with("the content is not what was signed"));
+        // The timestamp: over the signature value, which is the last thing before it.
+        write("token", token(blob));
+        write("value", &blob[signature_value(blob)]);
+        let line = format!(
+            "ts -verify -token_in -in token -data value -CAfile roots.pem -attime {at} \
+             -ignore_critical -auth_level 0"
+        );
+        let (ok, text) = openssl(dir.path(), &line).unwrap();
+        assert!(ok, "{}: {text}", path.display());
+        let (_, text) = openssl(dir.path(), "ts -reply -token_in -in token -text").unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix("Time stamp: ")).unwrap();
+        let p: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(stamp.time.as_deref().unwrap(), date(&p.join(" ")));
+    }
+}
+
+fn offset(of: &[u8], inside: &[u8]) -> usize {
+    of.as_ptr() as usize - inside.as_ptr() as usize
+}
+
+/// Where the signature value of the signer is: the 256 bytes before the unsigned attributes.
+fn signature_value(cms: &[u8]) -> Range<usize> {
+    let head = &cms[..offset(token(cms), cms)];
+    let at = head.windows(4).rposition(|w| w == [4, 0x82, 1, 0]).unwrap() + 4;
+    at..at + 256
+}
+
+/// Every byte of a real signature changed, in one bit. Only these may change and leave a valid
+/// signature, with the same signer:
+/// * the list of digest algorithms, which is a hint (each signer names its own);
+/// * the copy of the root, in whose place the pinned root stands;
+/// * the unsigned attributes. Nothing in them is covered by the signature: changing the
+///   timestamp is like leaving it out, and it is not reported as valid any more, or with the
+///   same time and authority.
+fn change_every_byte(package: &Package) {
+    let blob = &package.cms.as_ref().unwrap().bytes;
+    let good = cms(package, AT);
+    let root = package::base64(
+        &roots()[0].pem.lines().filter(|l| !l.starts_with('-')).collect::<String>(),
+    );
+    let root_at = blob.windows(root.len()).position(|w| w == root).unwrap();
+    // SEQUENCE, type, [0], SEQUENCE, version: the list is the 13 bytes after them.
+    assert_eq!(blob[17..22], [2, 1, 1, 0x31, 11]);
+    let free = [22..33, root_at..root_at + root.len(), signature_value(blob).end..blob.len()];
+    let used = blob.len() - blob.iter().rev().take_while(|b| **b == 0).count() + 8;
+    let (mut signature, mut stamp) = (0, 0);
+    for at in 0..used + 8 {
+        let mut changed = blob.clone();
+        changed[at] ^= 1 << (at % 8);
+        let claim =
+            check_cms(&changed, Content::Bytes(&package.toc_digest), AT, &Limits::default());
+        if claim.state == ClaimState::Valid {
+            signature += 1;
+            assert!(free.iter().any(|r| r.contains(&at)) && at < used, "byte {at} of {used}");
+            let (ours, theirs) = (claim.signer.unwrap(), good.signer.as_ref().unwrap());
+            assert_eq!((&ours.chain, &ours.team_id), (&theirs.chain, &theirs.team_id), "{at}");
+            let (ours, theirs) = (claim.timestamp, good.timestamp.as_ref());
+            if ours.as_ref().is_some_and(|t| t.state == ClaimState::Valid) {
+                stamp += 1;
+                assert_eq!(ours.as_ref(), theirs, "byte {at}");
+            }
+        }
+    }
+    eprintln!("{used} bytes: {signature} stay valid, {stamp} of them with the timestamp");
+    assert!(signature > stamp && stamp > 0);
+}
+
+#[test]
+fn every_byte_of_a_real_signature_without_signed_attributes() {
+    let found =
+        signed("every byte").into_iter().find(|(_, p, _)| cms(p, AT).signing_time.is_none());
+    if let Some((_, package, _)) = found {
+        change_every_byte(&package);
+    }
+}
+
+#[test]
+fn every_byte_of_a_real_signature_with_signed_attributes() {
+    let found =
+        signed("every byte").into_iter().find(|(_, p, _)| cms(p, AT).signing_time.is_some());
+    if let Some((_, package, _)) = found {
+        change_every_byte(&package);
+    }
+}
+
+#[test]
+fn a_real_signature_cut_anywhere() {
+    let Some((_, package, _)) = signed("cut").into_iter().next() else { return };
+    let blob = &package.cms.as_ref().unwrap().bytes;
+    let valid = |len: usize| {
+        let content = Content::Bytes(&package.toc_digest);
+        check_cms(&blob[..len], content, AT, &Limits::default()).state == ClaimState::Valid
+    };
+    let first = (0..=blob.len()).find(|len| valid(*len)).unwrap();
+    // The indefinite lengths that are open around the last value end with two zero bytes each.
+    let (end, rest) = (&blob[first - 6..first], &blob[first..]);
+    assert!(end.iter().chain(rest).all(|b| *b == 0));
+    assert!((first..=blob.len()).all(valid));
+}
+
+#[test]
+fn every_byte_of_a_real_ticket() {
+    let Some((_, package, _)) = signed("every byte").into_iter().next() else { return };
+    let ticket = package.ticket.unwrap();
+    for at in 0..ticket.len() {
+        let mut changed = ticket.clone();
+        changed[at] ^= 1 << (at % 8);
+        let state = read_ticket(&changed, AT, &Limits::default()).state;
+        assert_ne!(state, ClaimState::Valid, "byte {at}");
+    }
+}
+
+#[test]
+fn bare_signatures_that_cannot_be() {
+    let Some((_, package, _)) =
+        signed("bare").into_iter().find(|(_, _, e)| e["signature"]["rsa_verifies"] == true)
+    else {
+        return;
+    };
+    let rsa = package.rsa.unwrap();
+    let check = |style: &str, digest: &[u8], value: &[u8], certificates: &[Vec<u8>]| {
+        let claim = check_rsa(style, digest, value, certificates, AT, &Limits::default());
+        (claim.state, claim.problem.unwrap_or_default())
+    };
+    let (digest, value, all) = (&package.toc_digest, &rsa.bytes, &rsa.certificates);
+    assert_eq!(check("SHA1", digest, value, all), (ClaimState::Valid, String::new()));
+    for at in 0..value.len() {
+        let mut changed = value.clone();
+        changed[at] ^= 1;
+        assert_eq!(check("sha1", digest, &changed, all).0, ClaimState::Invalid);
+    }
+    assert_eq!(check("sha1", &[7; 20], value, all).0, ClaimState::Invalid);
+    assert!(check("sha256", digest, value, all).1.contains("has 20 bytes, sha256 has 32"));
+    assert_eq!(check("md5", &[7; 16], value, all).0, ClaimState::Unsupported);
+    assert_eq!(check("sha1", digest, value, &[]).0, ClaimState::Invalid);
+    assert_eq!(check("sha1", digest, &[], all).0, ClaimState::Invalid);
+    // Another certificate first; the authority left out; too many.
+    let swapped = [&all[1..], &all[..1]].concat();
+    assert_eq!(check("sha1", digest, value, &swapped).0, ClaimState::Invalid);
+    let (state, problem) = check("sha1", digest, value, &all[..1]);
+    assert_eq!(state, ClaimState::Untrusted);
+    assert!(problem.contains("issued by one that is not there"), "{problem}");
+    // The root may be left out.
+    assert_eq!(check("sha1", digest, value, &all[..2]).0, ClaimState::Valid);
+    let many = vec![all[0].clone(); 33];
+    assert_eq!(check("sha1", digest, value, &many).0, ClaimState::Unsupported);
 }

@@ -2,22 +2,22 @@
 
 use std::io::Read as _;
 
-pub struct Signature {
-    pub bytes: Vec<u8>,
-    pub certificates: Vec<Vec<u8>>,
+pub(crate) struct Signature {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) certificates: Vec<Vec<u8>>,
 }
 
 /// What a signed package is made of.
-pub struct Package {
-    pub toc_style: String,
-    pub toc_digest: Vec<u8>,
-    pub rsa: Option<Signature>,
-    pub cms: Option<Signature>,
+pub(crate) struct Package {
+    pub(crate) toc_style: String,
+    pub(crate) toc_digest: Vec<u8>,
+    pub(crate) rsa: Option<Signature>,
+    pub(crate) cms: Option<Signature>,
     /// A ticket, up to its `t8lr`.
-    pub ticket: Option<Vec<u8>>,
+    pub(crate) ticket: Option<Vec<u8>>,
 }
 
-pub fn read(xar: &[u8]) -> Package {
+pub(crate) fn read(xar: &[u8]) -> Package {
     let header = usize::from(u16::from_be_bytes(xar[4..6].try_into().unwrap()));
     let packed = usize::try_from(u64::from_be_bytes(xar[8..16].try_into().unwrap())).unwrap();
     let heap = &xar[header + packed..];
@@ -57,7 +57,7 @@ fn signature(xml: &str, heap: &[u8]) -> Signature {
     Signature { bytes: range(xml, heap), certificates }
 }
 
-pub fn base64(text: &str) -> Vec<u8> {
+pub(crate) fn base64(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let (mut value, mut bits) = (0u32, 0);
     for c in text.bytes() {
