@@ -354,3 +354,74 @@ fn bare_signatures_that_cannot_be() {
     let many = vec![all[0].clone(); 33];
     assert_eq!(check("sha1", digest, value, &many).0, ClaimState::Unsupported);
 }
+
+/// Code directory and CMS blob of each embedded signature in a tar of an app: files lie in one
+/// piece there, so the magic of the superblob (0xfade0cc0) is enough to find them.
+fn embedded(tar: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let number =
+        |at: usize| tar.get(at..at + 4).map(|b| u32::from_be_bytes(b.try_into().unwrap()) as usize);
+    let mut out = Vec::new();
+    for at in (0..tar.len()).step_by(4) {
+        if number(at) != Some(0xfade_0cc0) {
+            continue;
+        }
+        let Some(count) = number(at + 8).filter(|n| *n < 16) else { continue };
+        let part = |slot: usize| {
+            let i = (0..count).find(|i| number(at + 12 + i * 8) == Some(slot))?;
+            let start = at + number(at + 16 + i * 8)?;
+            tar.get(start..start + number(start + 4)?)
+        };
+        if let (Some(directory), Some(cms)) = (part(0), part(0x1_0000))
+            && cms.len() > 8
+        {
+            out.push((directory, &cms[8..]));
+        }
+    }
+    out
+}
+
+#[test]
+fn code_signatures_and_the_ticket_of_an_app() {
+    let Some(dir) = mip_testkit::shared::fixtures("code signatures") else { return };
+    let tar = std::fs::read(dir.join("app/mitmproxy-Redirector.app.tar")).unwrap();
+    let found = embedded(&tar);
+    assert!(found.len() >= 2, "{}", found.len());
+    let folder = tempfile::tempdir().unwrap();
+    let mut directories = Vec::new();
+    for (directory, cms) in &found {
+        let claim = check_cms(cms, Content::Bytes(directory), AT, &Limits::default());
+        assert_eq!((claim.state, claim.problem), (ClaimState::Valid, None));
+        let signer = claim.signer.unwrap();
+        assert_eq!(signer.kind, LeafKind::DeveloperIdApplication);
+        assert!(signer.team_id.is_some() && signer.root.is_some());
+        assert_eq!(claim.timestamp.unwrap().state, ClaimState::Valid);
+        assert_eq!(claim.digest_algorithm.as_deref(), Some("sha256"));
+        // The signer names the code directory once more: shortened, and in full.
+        let digest = mip_testkit::sha256(directory);
+        let agility = &claim.agility;
+        assert!(agility.iter().any(|(a, d)| a == "sha256" && *d == digest), "{agility:?}");
+        assert!(agility.iter().any(|(a, d)| a == "cdhash" && *d == digest[..40]), "{agility:?}");
+        directories.push(digest[..40].to_owned());
+
+        std::fs::write(folder.path().join("blob"), cms).unwrap();
+        std::fs::write(folder.path().join("content"), directory).unwrap();
+        let line = "cms -verify -inform DER -in blob -binary -out out -content content -noverify";
+        if let Some((ok, text)) = openssl(folder.path(), line) {
+            assert!(ok, "{text}");
+        }
+        let mut changed = directory.to_vec();
+        changed[20] ^= 1;
+        let claim = check_cms(cms, Content::Bytes(&changed), AT, &Limits::default());
+        assert_eq!(claim.state, ClaimState::Invalid);
+        assert_eq!(claim.problem.as_deref(), Some("the content is not what was signed"));
+    }
+
+    // The ticket, Contents/CodeResources, names the code directories of the app's programs.
+    let start = tar.windows(8).position(|w| w == b"s8ch\x01\0\0\0").unwrap();
+    let ticket = read_ticket(&tar[start..start + 1716], AT, &Limits::default());
+    assert_eq!((ticket.state, ticket.problem.as_deref()), (ClaimState::Valid, None));
+    let named: Vec<String> = ticket.digests.iter().map(|d| hex(d)).collect();
+    for directory in &directories {
+        assert!(named.contains(directory), "{directory} {named:?}");
+    }
+}
