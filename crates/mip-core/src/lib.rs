@@ -187,6 +187,7 @@
 
 pub mod app;
 mod apple_manifest;
+mod apple_mdm;
 mod checks;
 mod contents;
 mod convert;

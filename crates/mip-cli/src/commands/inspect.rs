@@ -15,6 +15,7 @@ use crate::output::text::{Rows, bytes};
 use crate::password::Source;
 
 mod image;
+mod mdm;
 mod trust;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
@@ -110,6 +111,7 @@ fn text(i: &Inspection) -> String {
     }
     section(&mut out, "Receipts", &receipts);
     trust::sections(&mut out, i);
+    section(&mut out, "Apple MDM", &mdm::rows(i, false));
     let mut warnings = Rows::new();
     for w in &i.warnings {
         warnings.add(w.code, w.message.clone());

@@ -16,6 +16,7 @@ use mip_signing::Password;
 
 pub(crate) use self::image::{Carrier, Carries};
 use crate::app::has_extension;
+use crate::apple_mdm;
 use crate::disk_image::{DiskImage, is_bundle};
 use crate::icon;
 use crate::input::{Input, Opened};
@@ -230,6 +231,7 @@ pub(crate) fn examine(
         }
     }?;
     trust::conclude(&mut examined.inspection, &checks);
+    examined.inspection.apple_mdm = apple_mdm::judge(&examined.inspection);
     Ok(examined)
 }
 

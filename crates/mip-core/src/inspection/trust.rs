@@ -129,13 +129,14 @@ pub struct TicketInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AppleMdm {
-    /// The answer: the worst of the points that are required.
+    /// The answer: the worst of the points that count.
     pub qualifies: Met,
-    /// Point by point.
+    /// Point by point. What follows from another point is left out: where nothing is signed,
+    /// there is no chain of certificates.
     pub points: Vec<MdmPoint>,
     /// The answer for a *managed* installation, which asks for more.
     pub managed: Met,
-    /// Those further points.
+    /// Those further points; none where the answer is "no" already.
     pub managed_points: Vec<MdmPoint>,
 }
 
@@ -166,6 +167,9 @@ pub struct MdmPoint {
     pub met: Met,
     /// Why, and what to do where it is not met. Escaped.
     pub detail: String,
+    /// Whether the answer depends on it. What no file can tell (revocation) and what Apple does
+    /// not ask of this channel (notarization) does not count.
+    pub counts: bool,
 }
 
 impl MdmPoint {
@@ -177,6 +181,13 @@ impl MdmPoint {
         met: Met,
         detail: impl Into<String>,
     ) -> Self {
-        Self { code, requirement, met, detail: detail.into() }
+        Self { code, requirement, met, detail: detail.into(), counts: true }
+    }
+
+    /// The same point, for information only.
+    #[must_use]
+    pub fn does_not_count(mut self) -> Self {
+        self.counts = false;
+        self
     }
 }
