@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_blobs_are_named() {
+    fn i04_broken_blobs_are_named() {
         let cases: [(&[u8], &str, bool); 13] = [
             (&[], "ends in the middle", false),
             (&[0x30], "ends in the middle", false),
@@ -240,13 +240,13 @@ mod tests {
 
     /// An element that ends with its parent's end must not be looked for behind it.
     #[test]
-    fn an_indefinite_length_ends_inside_its_parent() {
+    fn i04_an_indefinite_length_ends_inside_its_parent() {
         assert!(to_der(&[0x30, 2, 0x30, 0x80, 0, 0]).is_err());
         assert!(to_der(&[0x30, 4, 0x30, 0x80, 0, 0]).is_ok());
     }
 
     #[test]
-    fn bombs_are_cheap() {
+    fn i04_bombs_are_cheap() {
         let start = std::time::Instant::now();
         for unit in [&[0x30, 0x80][..], &[0x24, 0x80], &[0xa0, 0x80], &[0x31, 0x84, 0, 0, 0xff, 0]]
         {

@@ -38,9 +38,9 @@ impl<'a> Check<'a> {
 pub(super) enum Moment {
     /// A trusted time, in Unix seconds.
     At(u64),
-    /// Each certificate must have been valid when it issued the next: what can be said without
-    /// a trusted time. It stays the same as time goes by.
-    Issuance,
+    /// Any at which all of the certificates were valid: what can be said without a trusted
+    /// time. It stays the same as time goes by.
+    Any,
 }
 
 /// A certificate for the outside.
@@ -83,7 +83,7 @@ pub(super) fn signer(
     stamped: Option<u64>,
     check: &mut Check<'_>,
 ) -> SignerClaim {
-    let moment = stamped.map_or(Moment::Issuance, Moment::At);
+    let moment = stamped.map_or(Moment::Any, Moment::At);
     let found = lead(leaf, bag, purpose, moment, check);
     let issuer = found.path.get(1).copied();
     let kind = match found.problem {
@@ -231,20 +231,24 @@ fn issued(certificate: &Certificate, issuer: &Certificate) -> Holds {
 /// The rules of RFC 5280 §6.1 that apply. `path`: the signer's certificate first, the root last.
 fn policy(path: &[&Certificate], purpose: Purpose, moment: Moment) -> Result<(), String> {
     let mut below = 0u64;
-    let mut issued_at = None;
+    let (mut from, mut to) = (0, u64::MAX);
     for (i, c) in path.iter().enumerate() {
-        let (time, when) = match (moment, issued_at) {
-            (Moment::At(t), _) => (Some(t), "at the time of the timestamp"),
-            (Moment::Issuance, t) => (t, "when it issued the next certificate"),
-        };
-        match time.map(|t| validity(&c.info, t)) {
-            None | Some(Validity::Valid) => {}
-            Some(Validity::Expired) => return Err(format!("{} had expired {when}", shown(c))),
-            Some(Validity::NotYetValid) => {
-                return Err(format!("{} was not valid yet {when}", shown(c)));
+        if let Moment::At(time) = moment {
+            let when = "at the time of the timestamp";
+            match validity(&c.info, time) {
+                Validity::Valid => {}
+                Validity::Expired => return Err(format!("{} had expired {when}", shown(c))),
+                Validity::NotYetValid => {
+                    return Err(format!("{} was not valid yet {when}", shown(c)));
+                }
             }
         }
-        issued_at = Some(c.info.not_before);
+        // Apple has issued authorities anew with the same key, so an issuer may be younger than
+        // what it issued.
+        (from, to) = (c.info.not_before.max(from), c.info.not_after.min(to));
+        if from > to {
+            return Err(format!("{} was never valid together with what it issued", shown(c)));
+        }
         let e = &c.extensions;
         // Apple marks some of its own extensions as critical.
         if let Some(id) = e.unknown_critical.iter().find(|id| !id.starts_with(oid::APPLE)) {

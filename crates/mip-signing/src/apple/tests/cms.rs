@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_content_must_be_what_was_signed() {
+fn i01_the_content_must_be_what_was_signed() {
     let w = World::new();
     let invalid = |change: &dyn Fn(&mut Signer<'_>, &mut Blob), words: &str| {
         let (state, problem) = w.verdict(change);
@@ -79,7 +79,7 @@ fn content_may_be_carried_too_and_given_by_digest() {
 }
 
 #[test]
-fn algorithms() {
+fn i02_apples_algorithms() {
     let w = World::new();
     let id = |oid: &[u8]| sequence(&[&tlv(asn1::OID, oid)]);
     let verdict = |digest: &[u8], signature: &[u8]| {
@@ -103,7 +103,7 @@ fn algorithms() {
 }
 
 #[test]
-fn all_signers_must_hold() {
+fn i03_all_signers_must_hold() {
     let w = World::new();
     let good = || w.signer().encode();
     let broken = |change: &dyn Fn(&mut Signer<'_>)| {
@@ -146,7 +146,7 @@ fn a_signer_by_key_identifier() {
 }
 
 #[test]
-fn limits_are_kept() {
+fn i08_limits_are_kept() {
     let w = World::new();
     let blob = w.blob(|_, _| {});
     let anchors = w.anchors();
@@ -243,5 +243,41 @@ fn truncated_and_changed() {
                 assert_eq!(claim.signature_algorithm, good.signature_algorithm, "byte {at}");
             }
         }
+    }
+}
+
+/// Bytes set, left out, put in and repeated, several at once; a fixed seed.
+#[test]
+fn mutants() {
+    let w = World::new();
+    let blob = w.blob(|_, _| {});
+    let good = w.check(&blob).signer;
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    for round in 0..3000 {
+        let mut changed = blob.clone();
+        for _ in 0..=random(4) {
+            let at = random(changed.len());
+            match random(5) {
+                0 => changed[at] = [0, 1, 0x7f, 0x80, 0xff, 0x24, 0x30, 0x31][random(8)],
+                1 => drop(changed.remove(at)),
+                2 => changed.insert(at, [0, 0x30, 0x80, 0x24, 0xff][random(5)]),
+                3 => {
+                    let part = changed[at..(at + random(64)).min(changed.len())].to_vec();
+                    changed.splice(at..at, part);
+                }
+                _ => changed.truncate(at + 1),
+            }
+        }
+        let claim = w.check(&changed);
+        if claim.state == ClaimState::Valid {
+            assert_eq!(claim.signer, good, "round {round}");
+        }
+        assert_eq!(claim.state == ClaimState::Valid, claim.problem.is_none(), "round {round}");
     }
 }

@@ -51,7 +51,7 @@ fn stamped<'a>(
 }
 
 #[test]
-fn a_good_one_outlives_the_certificate() {
+fn i09_a_timestamp_outlives_the_certificate() {
     let w = World::new();
     let tsa = tsa(&w.root, &stamping());
     let (state, stamp, at) = stamped(&w, &|s| token(&tsa, &tst_info(s, WHEN), |_, _| {}));
@@ -62,7 +62,7 @@ fn a_good_one_outlives_the_certificate() {
 }
 
 #[test]
-fn a_time_outside_of_the_certificate() {
+fn i13_a_time_outside_of_the_certificate() {
     let w = World::new();
     let tsa = tsa(&w.root, &stamping());
     for (when, expected, words) in [
@@ -82,7 +82,7 @@ fn a_time_outside_of_the_certificate() {
 
 /// A timestamp that is not good is reported and counts for nothing.
 #[test]
-fn bad_ones_count_for_nothing() {
+fn i13_bad_timestamps_count_for_nothing() {
     let w = World::new();
     let good = tsa(&w.root, &stamping());
     let both = tsa(&w.root, &[purposes(&[oid::TIME_STAMPING, oid::CODE_SIGNING])]);
@@ -95,7 +95,10 @@ fn bad_ones_count_for_nothing() {
         &validity(NOW - 900_000, NOW - 800_000),
         &[&[digital_signature()][..], &stamping()].concat(),
     );
-    let cases: [(&Entity, ClaimState, &str); 5] = [
+    let extensions = [ca_extensions(None), stamping()].concat();
+    let issuer = entity("tsa", Some(&w.root), &long(), &extensions);
+    let cases: [(&Entity, ClaimState, &str); 6] = [
+        (&issuer, ClaimState::Untrusted, "does not allow signatures"),
         (&both, ClaimState::Untrusted, "not for timestamps"),
         (&code, ClaimState::Untrusted, "not for timestamps"),
         (&none, ClaimState::Untrusted, "not for timestamps"),
@@ -147,8 +150,25 @@ fn bad_ones_count_for_nothing() {
     );
 }
 
+/// A token moved to another signature of the same signer.
 #[test]
-fn the_first_valid_one_counts() {
+fn i13_a_timestamp_of_another_signature() {
+    let w = World::new();
+    let good = tsa(&w.root, &stamping());
+    let first = std::cell::RefCell::new(Vec::new());
+    let (_, stamp, _) = stamped(&w, &|s| {
+        let made = token(&good, &tst_info(s, WHEN), |_, _| {});
+        first.borrow_mut().clone_from(&made);
+        made
+    });
+    assert_eq!(stamp.state, ClaimState::Valid);
+    let (_, stamp, at) = stamped(&w, &|_| first.borrow().clone());
+    assert_eq!((stamp.state, at), (ClaimState::Invalid, None));
+    assert!(stamp.problem.unwrap().contains("not over this signature"));
+}
+
+#[test]
+fn i13_the_first_valid_timestamp_counts() {
     let w = World::new();
     let good = tsa(&w.root, &stamping());
     let elsewhere = tsa(&root("other root"), &stamping());
