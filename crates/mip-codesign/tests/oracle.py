@@ -2,15 +2,17 @@
 """What the code signatures of programs say: an independent hand for tests/programs.rs.
 
 Written from xnu's cs_blobs.h and mach-o/loader.h with struct and hashlib alone; shares no code
-with the crate. Usage: oracle.py PROGRAM... prints one JSON object per line. Regenerate
-tests/programs.json with oracle.sh.
+with the crate. oracle.py FILE... prints one JSON object per program.
+oracle.py --fixtures FOLDER > programs.json makes the expectations of tests/programs.rs from the
+shared fixtures (bsdtar and 7zz unpack them).
 """
 import hashlib
 import json
-import os
 import plistlib
 import struct
+import subprocess
 import sys
+import tempfile
 
 FLAGS = {0x1: "host", 0x2: "adhoc", 0x100: "hard", 0x200: "kill", 0x400: "expires",
          0x800: "restrict", 0x1000: "enforcement", 0x2000: "library-validation",
@@ -106,6 +108,64 @@ def cd(s, b, blobs):
             "inside": inside}
 
 
+CLIENT = "Karabiner-DriverKit-VirtualHIDDeviceClient"
+DAEMON = "Karabiner-VirtualHIDDevice-Daemon"
+MANAGER = "./Applications/.Karabiner-VirtualHIDDevice-Manager.app/Contents/"
+DEXT = MANAGER + "Library/SystemExtensions/org.pqrs.Karabiner-DriverKit-VirtualHIDDevice.dext/"
+LIBRARY = "./Library/Application Support/org.pqrs/Karabiner-DriverKit-VirtualHIDDevice/Applications/"
+MITM = "Mitmproxy Redirector.app/Contents/"
+MITM_NET = "org.mitmproxy.macos-redirector.network-extension"
+MITM_EXT = MITM + "Library/SystemExtensions/" + MITM_NET + ".systemextension/Contents/"
+SPARKLE = "SparkleTestCodeSignApp.app/Contents/"
+
+
+def karabiner(version, helper):
+    pkg = "pkg-signed/Karabiner-DriverKit-VirtualHIDDevice-%s.pkg" % version
+    helper_app = LIBRARY + helper + ".app/Contents/"
+    return [(pkg, MANAGER, "MacOS/Karabiner-VirtualHIDDevice-Manager"),
+            (pkg, DEXT, "org.pqrs.Karabiner-DriverKit-VirtualHIDDevice"),
+            (pkg, helper_app, "MacOS/" + helper)]
+
+
+PROGRAMS = [
+    ("app/sparkle-DevSignedApp.zip", "DevSignedApp.app/Contents/", "MacOS/SignedApp"),
+    ("app/mitmproxy-Redirector.app.tar", MITM, "MacOS/Mitmproxy Redirector"),
+    ("app/mitmproxy-Redirector.app.tar", MITM_EXT, "MacOS/" + MITM_NET),
+    ("app/MuJoCo_mjpython.app.zip", "MuJoCo_(mjpython).app/Contents/", "MacOS/mjpython"),
+    ("app/tika-testIPA.ipa", "Payload/GPA Locator.app/", "GPA Locator"),
+    ("app/sudo-prompt-applet.zip", "Contents/", "MacOS/applet"),
+    ("app/terminal-notifier.app.zip", "terminal-notifier.app/Contents/",
+     "MacOS/terminal-notifier"),
+    ("app/relic-slimfile.app.zip", "slimfile.app/", "dummyapp"),
+    ("app/sparkle-SparkleTestCodeSignApp.tar.gz", SPARKLE, "MacOS/Sparkle Test App"),
+] + karabiner("1.6.0", CLIENT) + karabiner("1.31.0", CLIENT) + karabiner("7.3.0", DAEMON)
+
+
+def unpack(archive, inner):
+    if archive.endswith(".pkg"):
+        payload = subprocess.run(["7zz", "e", "-so", archive, "Payload~"], check=True,
+                                 stdout=subprocess.PIPE).stdout
+        return subprocess.run(["bsdtar", "-xOf", "-", inner], input=payload,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return subprocess.run(["bsdtar", "-xOf", archive, inner.replace("[", "\\[")],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+
+
+def fixtures(root):
+    out = []
+    for archive, bundle, inner in PROGRAMS:
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(unpack(root + "/" + archive, bundle + inner))
+            f.flush()
+            out.append({"archive": archive, "bundle": bundle, "program": inner,
+                        "slices": program(f.name)})
+    json.dump(out, sys.stdout, indent=1)
+    print()
+
+
 if __name__ == "__main__":
-    for p in sys.argv[1:]:
-        print(json.dumps({"path": p, "slices": program(p)}))
+    if sys.argv[1] == "--fixtures":
+        fixtures(sys.argv[2])
+    else:
+        for p in sys.argv[1:]:
+            print(json.dumps({"path": p, "slices": program(p)}))
