@@ -42,6 +42,7 @@ pub fn check_image(
         architecture: None,
         range: (0, signature.0),
         signature,
+        exact: true,
         outside: vec![(SLOT_REP_SPECIFIC, &trailer)],
     };
     let mut verdict = signature::check(&subject, check)?;

@@ -89,6 +89,7 @@ fn check_slice(
         architecture: Some(slice.architecture.clone()),
         range: (slice.offset, slice.size),
         signature: place,
+        exact: false,
         outside: outside.into_iter().filter_map(|(slot, bytes)| Some((slot, bytes?))).collect(),
     };
     let mut verdict = signature::check(&subject, check)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mip_base::{Code, Error, Result, Source, escape};
+use mip_base::{Code, Error, Result, Source, escape, len64};
 use mip_signing::apple::{Content, SignatureClaim, check_cms};
 
 use crate::ClaimState;
@@ -10,6 +10,7 @@ use crate::blob::{self, Blob, slot_name};
 use crate::check::Check;
 use crate::claims::{CodeSignature, PageCheck};
 use crate::directory::{ADHOC, CodeDirectory, LINKER_SIGNED, RUNTIME};
+use crate::hash::HashKind;
 use crate::{entitlements, pages, requirement};
 
 /// Most problems of one signature that are listed.
@@ -26,6 +27,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) range: (u64, u64),
     /// The place of the signature: absolute offset and bytes.
     pub(crate) signature: (u64, u64),
+    /// The signature fills its place, without padding.
+    pub(crate) exact: bool,
     /// What special slots outside the signature refer to: slot and bytes.
     pub(crate) outside: Vec<(u32, &'a [u8])>,
 }
@@ -96,6 +99,14 @@ pub(crate) fn check(subject: &Subject<'_>, check: &Check<'_>) -> Result<Verdict>
 
 fn examine(subject: &Subject<'_>, check: &Check<'_>, verdict: &mut Verdict) -> Result<()> {
     let superblob = blob::read(subject.source, subject.signature, check.job)?;
+    if subject.exact && len64(superblob.len()) != subject.signature.1 {
+        let why = format!(
+            "a signature of {} bytes in a place of {}",
+            superblob.len(),
+            subject.signature.1
+        );
+        verdict.problem(ClaimState::Invalid, why);
+    }
     let blobs = blob::blobs(&superblob, subject.signature.0)?;
     let directories = directories(&blobs, subject.signature.0, verdict)?;
     let Some(primary) = directories.first() else { return Ok(()) };
@@ -290,6 +301,9 @@ fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verd
     if let Some(why) = &claim.problem {
         verdict.note(format!("the CMS signature: {why}"));
     }
+    if let Some(why) = unvouched(claim, best) {
+        verdict.problem(ClaimState::Invalid, why);
+    }
     let team = claim.signer.as_ref().and_then(|s| s.team_id.as_deref());
     if let (Some(said), Some(team)) = (&first.team_id, team)
         && said != team
@@ -297,5 +311,79 @@ fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verd
         let (said, team) = (escape(said), escape(team));
         let why = format!("the code directory gives the Team ID {said}, the certificate {team}");
         verdict.problem(ClaimState::Invalid, why);
+    }
+}
+
+/// The CMS signature is over the first code directory; by attributes it vouches for the digests
+/// of all. What it says in either form must fit, and none may have been taken away.
+fn unvouched(claim: &SignatureClaim, directories: &[CodeDirectory<'_>]) -> Option<String> {
+    let hashes: Vec<_> = directories.iter().map(|d| (d.kind, d.hash())).collect();
+    let short: Vec<_> = claim.agility.iter().filter(|(name, _)| name == "cdhash").collect();
+    let full: Vec<_> = claim.agility.iter().filter(|(name, _)| name != "cdhash").collect();
+    for (what, said) in [("short", &short), ("full", &full)] {
+        if said.is_empty() {
+            continue;
+        }
+        for (kind, hash) in &hashes {
+            let (name, digest) = match what {
+                "short" => ("cdhash", &hash.cdhash),
+                _ => (hash.algorithm.as_str(), &hash.digest),
+            };
+            // A cut SHA-256 has no place in the full form.
+            if what == "full" && *kind == HashKind::Sha256Cut {
+                continue;
+            }
+            if !said.iter().any(|(n, d)| n == name && d == digest) {
+                let name = kind.name();
+                return Some(format!("the signer does not vouch for the {name} code directory"));
+            }
+        }
+        if said.len() > hashes.len() {
+            let (said, have) = (said.len(), hashes.len());
+            return Some(format!("the signer vouches for {said} code directories, not {have}"));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mip_testkit::macho::{Hash, Signature};
+
+    #[test]
+    fn the_signer_vouches_for_all_code_directories_or_for_none() {
+        let covered = [7; 5000];
+        let form = Signature::default();
+        let bytes = [Hash::Sha256, Hash::Sha1].map(|h| form.directory(h, &covered));
+        let directories = bytes.each_ref().map(|bytes| {
+            let blob = Blob { slot: 0, magic: blob::CODE_DIRECTORY, bytes, offset: 0 };
+            CodeDirectory::read(&blob).unwrap()
+        });
+        let short = |n: usize| ("cdhash".to_owned(), directories[n].hash().cdhash);
+        let full = |n: usize| {
+            let hash = directories[n].hash();
+            (hash.algorithm, hash.digest)
+        };
+        let judge = |agility: Vec<(String, String)>| {
+            let mut claim = SignatureClaim::default();
+            claim.agility = agility;
+            unvouched(&claim, &directories)
+        };
+        assert_eq!(judge(vec![]), None);
+        assert_eq!(judge(vec![short(1), short(0)]), None);
+        assert_eq!(judge(vec![short(1), short(0), full(0), full(1)]), None);
+        let sha1 = Some("the signer does not vouch for the sha1 code directory".to_owned());
+        let sha256 = Some("the signer does not vouch for the sha256 code directory".to_owned());
+        assert_eq!(judge(vec![short(0)]), sha1);
+        assert_eq!(judge(vec![short(1)]), sha256);
+        assert_eq!(judge(vec![short(0), short(1), full(0)]), sha1);
+        let other = ("sha256".to_owned(), full(1).1);
+        assert_eq!(judge(vec![other, full(1)]), sha256);
+        let more = ("sha384".to_owned(), "00".repeat(48));
+        assert_eq!(
+            judge(vec![full(0), full(1), more]),
+            Some("the signer vouches for 3 code directories, not 2".to_owned())
+        );
     }
 }

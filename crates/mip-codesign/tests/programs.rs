@@ -118,7 +118,10 @@ fn real_programs_say_what_python_reads() {
                 assert_eq!(f.state, ClaimState::AdHoc);
                 assert_eq!(f.problems, ["the Info.plist: not covered by the linker's signature"]);
             } else {
-                assert!(f.state > ClaimState::Invalid, "{what}: {:?}", f.problems);
+                assert_eq!(f.state, ClaimState::Valid, "{what}: {:?}", f.problems);
+                let signer = f.signature.as_ref().unwrap().signer.as_ref().unwrap();
+                assert_eq!(signer.team_id, f.team_id, "{what}");
+                eprintln!("{what} {:?} {:?}", f.state, signer.kind);
                 assert_eq!(f.slots.altered, [0_u32; 0]);
             }
         }
@@ -249,18 +252,19 @@ fn each_changed_byte_of_the_signed_blobs_is_found() {
     let mut tried = 0;
     for entry in (at + 12..).step_by(8).take(word(at + 8)) {
         let (slot, from) = (word(entry), at + word(entry + 4));
-        // Requirements, entitlements, DER entitlements.
-        if !matches!(slot, 2 | 5 | 7) {
+        // The code directory, requirements, entitlements, DER entitlements.
+        if !matches!(slot, 0 | 2 | 5 | 7) {
             continue;
         }
         for i in from..from + word(from + 4) {
             changed[i] ^= 1;
             let found = real.check(&changed);
             changed[i] ^= 1;
-            assert_eq!(found[0].state, ClaimState::Invalid, "slot {slot} byte {i}");
+            // Another version or hash type may be one that is not supported.
+            assert!(found[0].state <= ClaimState::Unsupported, "slot {slot} byte {i}");
             tried += 1;
         }
     }
-    assert!(tried > 500, "{tried}");
+    assert!(tried > 1000, "{tried}");
     mip_testkit::not_hanging(start);
 }

@@ -342,14 +342,14 @@ fn a_budget_that_is_spent_leaves_pages_unchecked() {
 }
 
 #[test]
-fn an_unsatisfied_designated_requirement_is_invalid() {
+fn an_unsatisfied_designated_requirement_is_a_problem() {
     let words = [&2_u32.to_be_bytes()[..], &argument(b"org.example.other")].concat();
     let signature = Signature {
         inside: vec![(2, 0xfade_0c01, designated(&requirement(&words)))],
         ..Signature::default()
     };
     let found = one(&Program::signed(signature).build());
-    assert_eq!(found.state, ClaimState::Invalid);
+    assert_eq!(found.state, ClaimState::AdHoc);
     assert_eq!(found.problems, ["does not satisfy its own designated requirement"]);
 }
 

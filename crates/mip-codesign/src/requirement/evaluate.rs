@@ -66,6 +66,14 @@ impl<'a> Facts<'a> {
                     _ => None,
                 }
             }
+            // The intermediate of Developer ID: without it, the leaf would not count as one.
+            Expr::CertGeneric(1, oid, Match::Exists)
+                if oid_text(oid) == "1.2.840.113635.100.6.2.6" =>
+            {
+                let signer = self.signer?;
+                let known = signer.kind == LeafKind::DeveloperIdApplication;
+                (known && signer.root.is_some()).then_some(true)
+            }
             _ => None,
         }
     }
