@@ -425,3 +425,76 @@ fn code_signatures_and_the_ticket_of_an_app() {
         assert!(named.contains(directory), "{directory} {named:?}");
     }
 }
+
+/// Signatures that openssl makes in all its forms (BER with pieces too): the signature holds, so
+/// all that is wrong is who signed; with other content it does not hold.
+#[test]
+fn signatures_made_by_openssl() {
+    let dir = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..40_000u32).map(|i| (i % 251) as u8).collect();
+    std::fs::write(dir.path().join("content"), &content).unwrap();
+    let run = |line: &str| openssl(dir.path(), line);
+    if run("version").is_none() {
+        eprintln!("skipped: the openssl command is not installed");
+        return;
+    }
+    let keys = [
+        ("rsa", "rsa:2048", "rsa-pkcs1"),
+        ("p256", "ec -pkeyopt ec_paramgen_curve:P-256", "ecdsa-p256"),
+        ("p384", "ec -pkeyopt ec_paramgen_curve:P-384", "ecdsa-p384"),
+        ("p521", "ec -pkeyopt ec_paramgen_curve:P-521", "ecdsa-p521"),
+    ];
+    for (name, key, ours) in keys {
+        let (ok, text) = run(&format!(
+            "req -x509 -newkey {key} -nodes -keyout {name}.key -out {name}.pem -days 30 -subj \
+             /CN={name} -addext extendedKeyUsage=codeSigning"
+        ))
+        .unwrap();
+        assert!(ok, "{text}");
+        for digest in ["sha1", "sha256", "sha384", "sha512"] {
+            for form in ["", "-keyid", "-noattr", "-nodetach", "-stream -nodetach", "-nosmimecap"] {
+                let line = format!(
+                    "cms -sign -in content -binary -signer {name}.pem -inkey {name}.key -md \
+                     {digest} -outform DER -out blob {form}"
+                );
+                let (ok, text) = run(line.trim_end()).unwrap();
+                assert!(ok, "{text}");
+                let blob = std::fs::read(dir.path().join("blob")).unwrap();
+                let claim = check_cms(&blob, Content::Bytes(&content), AT, &Limits::default());
+                let what = format!("{name} {digest} {form}");
+                if digest == "sha1" && matches!(name, "p384" | "p521") {
+                    assert_eq!(claim.state, ClaimState::Unsupported, "{what}");
+                    continue;
+                }
+                assert_eq!(claim.state, ClaimState::Untrusted, "{what}: {:?}", claim.problem);
+                assert!(claim.problem.unwrap().ends_with("is not a root of Apple's"), "{what}");
+                assert_eq!(claim.signature_algorithm, Some(format!("{ours}-{digest}")), "{what}");
+                let mut other = content.clone();
+                other[39_999] ^= 1;
+                let claim = check_cms(&blob, Content::Bytes(&other), AT, &Limits::default());
+                assert_eq!(claim.state, ClaimState::Invalid, "{what}");
+            }
+        }
+        if name == "rsa" {
+            continue;
+        }
+        // Two signers.
+        let (ok, text) = run(&format!(
+            "cms -sign -in content -binary -signer {name}.pem -inkey {name}.key -signer rsa.pem \
+             -inkey rsa.key -outform DER -out blob"
+        ))
+        .unwrap();
+        assert!(ok, "{text}");
+        let blob = std::fs::read(dir.path().join("blob")).unwrap();
+        let claim = check_cms(&blob, Content::Bytes(&content), AT, &Limits::default());
+        assert_eq!(claim.state, ClaimState::Untrusted, "{name} and rsa: {:?}", claim.problem);
+    }
+    let (ok, text) = run("cms -sign -in content -binary -signer rsa.pem -inkey rsa.key -keyopt \
+         rsa_padding_mode:pss -outform DER -out blob")
+    .unwrap();
+    assert!(ok, "{text}");
+    let blob = std::fs::read(dir.path().join("blob")).unwrap();
+    let claim = check_cms(&blob, Content::Bytes(&content), AT, &Limits::default());
+    assert_eq!(claim.state, ClaimState::Unsupported);
+    assert!(claim.problem.unwrap().contains("1.2.840.113549.1.1.10"));
+}
