@@ -13,7 +13,7 @@ mod resources;
 mod rules;
 mod walk;
 
-use mip_base::{Result, Source, escape};
+use mip_base::{Code, Error, Result, escape};
 
 pub use self::files::{BundleEntry, BundleFiles, UseFile};
 
@@ -32,8 +32,15 @@ const MAX_DEPTH: u32 = 8;
 /// Programs and bundles inside one bundle that are checked.
 const MAX_CODE: usize = 5000;
 
-/// What checks a program: another one in tests of the seal alone.
-type Program<'p> = &'p dyn Fn(&Source, &Special<'_>, &Check<'_>) -> Result<Vec<CodeSignature>>;
+/// First bytes of Mach-O files: fat, and one slice of 32 or 64 bits.
+const MAGICS: &[[u8; 4]] = &[
+    [0xca, 0xfe, 0xba, 0xbe],
+    [0xca, 0xfe, 0xba, 0xbf],
+    [0xce, 0xfa, 0xed, 0xfe],
+    [0xcf, 0xfa, 0xed, 0xfe],
+    [0xfe, 0xed, 0xfa, 0xce],
+    [0xfe, 0xed, 0xfa, 0xcf],
+];
 
 /// Checks the code signature of a bundle: its program, every file against the seal, the code
 /// inside with its own signatures.
@@ -46,17 +53,9 @@ type Program<'p> = &'p dyn Fn(&Source, &Special<'_>, &Check<'_>) -> Result<Vec<C
 /// # Errors
 /// [`Code::Cancelled`](mip_base::Code::Cancelled), limits, and an input that cannot be read.
 pub fn check_bundle(files: &dyn BundleFiles, check: &Check<'_>) -> Result<BundleSignature> {
-    check_with(files, check, &check_program)
-}
-
-fn check_with(
-    files: &dyn BundleFiles,
-    check: &Check<'_>,
-    program: Program<'_>,
-) -> Result<BundleSignature> {
     let files = Files::new(files, check.job)?;
-    let mut run = Run { files: &files, check, program, report: Report::default(), code: 0 };
-    let found = run.bundle("", 0)?;
+    let mut run = Run { files: &files, check, report: Report::default(), code: 0 };
+    let found = run.bundle("", 0, None)?;
     run.links()?;
     run.unsealed_code()?;
     let report = run.report;
@@ -91,7 +90,6 @@ impl Found {
 struct Run<'a> {
     files: &'a Files<'a>,
     check: &'a Check<'a>,
-    program: Program<'a>,
     report: Report,
     /// Programs and bundles that were looked at.
     code: usize,
@@ -113,8 +111,9 @@ impl Run<'_> {
         true
     }
 
-    /// Checks the bundle at `root` (`""`: the outermost).
-    fn bundle(&mut self, root: &str, depth: u32) -> Result<Found> {
+    /// Checks the bundle at `root` (`""`: the outermost). `requirement`: what a seal around it
+    /// asks of it.
+    fn bundle(&mut self, root: &str, depth: u32, requirement: Option<&str>) -> Result<Found> {
         if !self.allowed(root, depth) {
             return Ok(Found { state: ClaimState::NotChecked, ..Found::default() });
         }
@@ -129,7 +128,7 @@ impl Run<'_> {
             return Ok(self.without_program(root, &layout));
         };
         let special = Special { info_plist: info.as_deref(), code_resources: resources.as_deref() };
-        let mut found = self.program(program, &special)?;
+        let mut found = self.program(program, true, &special)?;
         if found.slices.iter().all(|s| s.state == ClaimState::Unsigned) {
             // A seal that nobody signed says nothing.
             return Ok(found);
@@ -162,7 +161,8 @@ impl Run<'_> {
             },
         }
         if layout.kind == Kind::Versioned {
-            found.state = found.state.min(self.other_versions(root, &layout.base, depth)?);
+            let others = self.other_versions(root, &layout.base, depth, requirement)?;
+            found.state = found.state.min(others);
         }
         Ok(found)
     }
@@ -182,12 +182,13 @@ impl Run<'_> {
     }
 
     /// Checks the program at `path`, a Mach-O file.
-    fn program(&mut self, path: &str, special: &Special<'_>) -> Result<Found> {
+    /// `main`: it is the program of its bundle.
+    fn program(&mut self, path: &str, main: bool, special: &Special<'_>) -> Result<Found> {
         let slices = self
             .files
             .from
             .open(path)
-            .and_then(|source| (self.program)(&source, special, self.check));
+            .and_then(|source| check_program(&source, special, self.check));
         match slices {
             Ok(slices) => {
                 for s in &slices {
@@ -215,13 +216,7 @@ impl Run<'_> {
                 Ok(Found { state, slices, seal: SealCheck::default() })
             }
             Err(e) if is_fatal(&e) => Err(e),
-            Err(e) if e.code() == mip_base::Code::MachO => {
-                self.report.skip(format!(
-                    "{}: {e}; the signature of what is not Mach-O is kept in extended attributes, which are not read",
-                    escape(path)
-                ));
-                Ok(Found { state: ClaimState::NotChecked, ..Found::default() })
-            }
+            Err(e) if e.code() == Code::MachO => self.no_program(path, main, &e),
             Err(e) => {
                 self.report.find(FindingKind::Unreadable, path, e.to_string());
                 Ok(Found { state: ClaimState::NotChecked, ..Found::default() })
@@ -229,16 +224,49 @@ impl Run<'_> {
         }
     }
 
+    /// A file that is no Mach-O program: a damaged one, a script, or data where code should be.
+    /// The signatures of the latter two are kept in extended attributes.
+    fn no_program(&mut self, path: &str, main: bool, why: &Error) -> Result<Found> {
+        let mut head = [0; 4];
+        let source = self.files.from.open(path)?;
+        let have = source.read_at(0, &mut head).unwrap_or(0);
+        let script = head.starts_with(b"#!") || have == 0;
+        // One wrong byte makes no data file of a program.
+        let like = |magic: &[u8; 4]| magic.iter().zip(&head).filter(|(a, b)| a == b).count() >= 3;
+        if MAGICS.iter().any(like) || main && !script {
+            self.report.find(FindingKind::Code, path, why.to_string());
+            return Ok(Found { state: ClaimState::Invalid, ..Found::default() });
+        }
+        self.report.skip(format!(
+            "{}: no Mach-O program; the signature of such a file is kept in extended attributes, which are not read",
+            escape(path)
+        ));
+        Ok(Found { state: ClaimState::NotChecked, ..Found::default() })
+    }
+
     /// A bundle that has no program: resources alone, which may be signed with files beside them.
     fn without_program(&mut self, root: &str, layout: &Layout) -> Found {
-        let signed = self.files.is_file(&join(&layout.base, "_CodeSignature/CodeDirectory"));
-        if signed {
+        let state = |state| Found { state, ..Found::default() };
+        let has = |path: &str| self.files.is_file(&join(&layout.base, path));
+        if has("_CodeSignature/CodeDirectory") {
             let why = "a bundle without a program, whose signature is in files of its own";
             self.report.skip(format!("{}: {why}", shown(root)));
-            return Found { state: ClaimState::NotChecked, ..Found::default() };
+            return state(ClaimState::NotChecked);
         }
-        self.report.say(format!("{}: there is no program in it", shown(root)));
-        Found::default()
+        if !has("_CodeSignature/CodeResources") {
+            self.report.say(format!("{}: there is no program in it", shown(root)));
+            return state(ClaimState::Unsigned);
+        }
+        // Its files are sealed, so there was a program.
+        let (kind, path, detail) = match &layout.info {
+            Some(info) => (FindingKind::Altered, info.clone(), "names no program that is there"),
+            None => {
+                let path = join(&layout.base, "Info.plist");
+                (FindingKind::Missing, path, "is not there to name the program")
+            }
+        };
+        self.report.find(kind, &path, detail.to_owned());
+        state(ClaimState::Invalid)
     }
 
     /// Names the files beside the program that its signature does not match.
@@ -330,8 +358,15 @@ impl Run<'_> {
         }
     }
 
-    /// The versions of a framework that are not the current one are code too.
-    fn other_versions(&mut self, root: &str, current: &str, depth: u32) -> Result<ClaimState> {
+    /// The versions of a framework that are not the current one are code too, and must meet what
+    /// is asked of the framework.
+    fn other_versions(
+        &mut self,
+        root: &str,
+        current: &str,
+        depth: u32,
+        requirement: Option<&str>,
+    ) -> Result<ClaimState> {
         let versions = join(root, "Versions");
         let mut worst = ClaimState::Valid;
         for name in self.files.names(&versions) {
@@ -339,16 +374,23 @@ impl Run<'_> {
             if name == "Current" || path == current || !self.files.is_folder(&path) {
                 continue;
             }
-            let found = self.bundle(&path, depth.saturating_add(1))?;
-            self.list(&path, &found, found.state);
-            worst = worst.min(match found.state {
-                ClaimState::AdHoc | ClaimState::Untrusted => ClaimState::Valid,
-                ClaimState::Unsigned => {
+            let found = self.bundle(&path, depth.saturating_add(1), None)?;
+            let met = requirement.map_or(Some(true), |r| requirement::is_met(r, &found.slices));
+            let state = match (found.state, met) {
+                (ClaimState::Unsigned, _) => {
                     self.report.find(FindingKind::Code, &path, "is not signed".to_owned());
                     ClaimState::Invalid
                 }
-                other => other,
-            });
+                (_, Some(false)) => {
+                    let detail = "is a version of the framework that is not what was sealed";
+                    self.report.find(FindingKind::Code, &path, detail.to_owned());
+                    ClaimState::Invalid
+                }
+                (state, Some(true)) => state,
+                (state, None) => state.min(ClaimState::NotChecked),
+            };
+            self.list(&path, &found, state);
+            worst = worst.min(state);
         }
         Ok(worst)
     }
@@ -397,7 +439,7 @@ impl Run<'_> {
                 continue;
             }
             let outer = self.report.aside();
-            let found = self.bundle(root, 1);
+            let found = self.bundle(root, 1, None);
             self.report.resume(outer);
             let found = found?;
             self.list(root, &found, found.state);

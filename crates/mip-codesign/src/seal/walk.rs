@@ -197,9 +197,11 @@ impl<'s> Seal<'s> {
                 BundleEntry::File { .. } | BundleEntry::Folder,
             ) => {
                 let found = match entry {
-                    BundleEntry::Folder => run.bundle(&full, depth.saturating_add(1))?,
+                    BundleEntry::Folder => {
+                        run.bundle(&full, depth.saturating_add(1), Some(requirement))?
+                    }
                     _ if run.allowed(&full, depth.saturating_add(1)) => {
-                        run.program(&full, &crate::check::Special::default())?
+                        run.program(&full, false, &crate::check::Special::default())?
                     }
                     _ => Found { state: ClaimState::NotChecked, ..Found::default() },
                 };
