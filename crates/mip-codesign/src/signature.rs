@@ -301,6 +301,11 @@ fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verd
     if let Some(why) = &claim.problem {
         verdict.note(format!("the CMS signature: {why}"));
     }
+    // macOS refuses a signature whose timestamp does not hold.
+    if let Some(t) = claim.timestamp.as_ref().filter(|t| t.state == ClaimState::Invalid) {
+        let why = t.problem.as_deref().unwrap_or("does not hold");
+        verdict.problem(ClaimState::Invalid, format!("the timestamp: {why}"));
+    }
     if let Some(why) = unvouched(claim, best) {
         verdict.problem(ClaimState::Invalid, why);
     }
