@@ -14,9 +14,9 @@ pub struct CodeSignature {
     pub state: ClaimState,
     /// What is wrong, in words. Escaped.
     pub problems: Vec<String>,
-    /// The identifier that the signature gives.
+    /// The identifier that the signature gives. As it is: escape it before showing.
     pub identifier: Option<String>,
-    /// The Team ID in the code directory (the certificate's is in `signature`).
+    /// The Team ID in the code directory (the certificate's is in `signature`). As it is.
     pub team_id: Option<String>,
     /// Names of the code directory's flags (`adhoc`, `runtime`, `library-validation`, …) in the
     /// words of `codesign -d`.
@@ -29,9 +29,10 @@ pub struct CodeSignature {
     pub code_directories: Vec<CodeDirectoryHash>,
     /// The bytes of the program against the hashes of the best code directory.
     pub pages: PageCheck,
-    /// The designated requirement in the language of `csreq`.
+    /// The designated requirement in the language of `csreq`, where the signature brings one.
+    /// Its strings are ASCII, white space in them as it is.
     pub requirement: Option<String>,
-    /// Entitlements, as JSON.
+    /// Entitlements, as JSON; data as Base64, dates as text.
     pub entitlements: Option<serde_json::Value>,
     /// The CMS signature over the code directory; `None` for an ad-hoc signature.
     pub signature: Option<SignatureClaim>,

@@ -141,3 +141,95 @@ fn der_value(tag: u8, content: &[u8], depth: u32) -> Option<Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let len = content.len();
+        let head = match len {
+            ..0x80 => vec![tag, len as u8],
+            0x80..0x100 => vec![tag, 0x81, len as u8],
+            _ => vec![tag, 0x82, (len >> 8) as u8, len as u8],
+        };
+        [head, content.to_vec()].concat()
+    }
+
+    fn pair(key: &str, value: &[u8]) -> Vec<u8> {
+        tlv(0x30, &[tlv(0x0C, key.as_bytes()), value.to_vec()].concat())
+    }
+
+    fn whole(entries: &[Vec<u8>]) -> Vec<u8> {
+        tlv(0x70, &[tlv(0x02, &[1]), tlv(0xB0, &entries.concat())].concat())
+    }
+
+    #[test]
+    fn der_of_every_kind_of_value() {
+        let long = "x".repeat(300);
+        let list = tlv(0x30, &[tlv(0x0C, b"a"), tlv(0x0C, long.as_bytes())].concat());
+        let der = whole(&[
+            pair("yes", &[1, 1, 0xFF]),
+            pair("no", &[1, 1, 0]),
+            pair("small", &[2, 1, 0x7F]),
+            pair("negative", &[2, 2, 0xFF, 0x01]),
+            pair("large", &[2, 9, 0, 0xFF, 0, 0, 0, 0, 0, 0, 0]),
+            pair("list", &list),
+            pair("inner", &tlv(0xB0, &pair("k", &tlv(0x0C, "é".as_bytes())))),
+            pair("data", &tlv(0x04, b"\x00\xFF")),
+        ]);
+        let expected = json!({
+            "yes": true, "no": false, "small": 127, "negative": -255,
+            "large": 0xFF00_0000_0000_0000_u64, "list": ["a", long], "inner": {"k": "é"},
+            "data": "AP8=",
+        });
+        assert_eq!(from_der(&der), Some(expected));
+    }
+
+    #[test]
+    fn broken_der_is_none_and_no_panic() {
+        let good = whole(&[pair("k", &tlv(0x30, &tlv(0x0C, b"value")))]);
+        assert!(from_der(&good).is_some());
+        for cut in 0..good.len() {
+            assert_eq!(from_der(&good[..cut]), None, "{cut}");
+        }
+        for bad in [
+            whole(&[pair("k", &[1, 1, 1]), pair("k", &[1, 1, 0])]),
+            whole(&[pair("k", &[0x0C, 0x85, 1, 1, 1, 1, 1])]),
+            whole(&[pair("k", &[0x0C, 0x84, 0xFF, 0xFF, 0xFF, 0xFF])]),
+            whole(&[pair("k", &[0x0C, 0x80, 0, 0])]),
+            whole(&[pair("k", &[0x0C, 1, 0xFF])]),
+            whole(&[pair("k", &[0x17, 0])]),
+            whole(&[pair("k", &[])]),
+        ] {
+            assert_eq!(from_der(&bad), None, "{bad:02x?}");
+        }
+        let mut deep = tlv(0x01, &[1]);
+        for _ in 0..3000 {
+            deep = tlv(0x30, &deep);
+            if deep.len() > 60_000 {
+                break;
+            }
+        }
+        assert_eq!(from_der(&whole(&[pair("k", &deep)])), None);
+    }
+
+    #[test]
+    fn lists_become_json() {
+        use mip_plist::Value as P;
+        let list = P::Dict(vec![
+            ("data".into(), P::Data(vec![0, 0xFF])),
+            ("date".into(), P::Date("2026-11-22T18:41:19Z".into())),
+            ("real".into(), P::Real(0.5)),
+            ("huge".into(), P::Integer(i128::from(u64::MAX).saturating_mul(4))),
+        ]);
+        assert_eq!(
+            from_plist(list),
+            json!({
+                "data": "AP8=", "date": "2026-11-22T18:41:19Z", "real": 0.5,
+                "huge": "73786976294838206460",
+            })
+        );
+    }
+}

@@ -25,7 +25,25 @@ const LENGTH_FIELD: std::ops::Range<usize> = 304..312;
 /// [`pages`](CodeSignature::pages) are not checked.
 ///
 /// # Errors
-/// [`Code::InputIo`], [`Code::Cancelled`] and limits.
+/// [`Code::InputIo`], [`Code::Cancelled`] and limits; [`Code::DmgTrailer`] for a file that is too
+/// short to have a trailer.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use std::sync::atomic::AtomicU64;
+/// use mip_base::{FileAt, Job, Source};
+/// use mip_codesign::{Check, check_image};
+///
+/// # fn main() -> mip_base::Result<()> {
+/// let source: Source = Arc::new(FileAt::open(Path::new("Example.dmg"))?);
+/// let (job, budget) = (Job::default(), AtomicU64::new(u64::MAX));
+/// let check = Check { job: &job, at: 1_800_000_000, budget: &budget };
+/// let found = check_image(&source, (1_048_576, 9_000), &check)?;
+/// assert_eq!(found.identifier.as_deref(), Some("Example-1.0"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn check_image(
     source: &Source,
     signature: (u64, u64),

@@ -11,6 +11,7 @@ mod common;
 use common::{program_with, unpack};
 use mip_base::Job;
 use mip_codesign::{ClaimState, CodeSignature, MachO, Special};
+use mip_signing::apple::LeafKind;
 use mip_testkit::shared::fixtures;
 use serde_json::Value;
 
@@ -121,7 +122,9 @@ fn real_programs_say_what_python_reads() {
                 assert_eq!(f.state, ClaimState::Valid, "{what}: {:?}", f.problems);
                 let signer = f.signature.as_ref().unwrap().signer.as_ref().unwrap();
                 assert_eq!(signer.team_id, f.team_id, "{what}");
-                eprintln!("{what} {:?} {:?}", f.state, signer.kind);
+                assert_eq!(signer.kind, LeafKind::DeveloperIdApplication, "{what}");
+                // Entitlements as XML and as DER are the same, the designated requirement holds.
+                assert_eq!(f.problems, [""; 0], "{what}");
                 assert_eq!(f.slots.altered, [0_u32; 0]);
             }
         }

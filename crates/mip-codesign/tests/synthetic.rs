@@ -132,6 +132,41 @@ fn a_page_that_only_an_older_system_would_look_at_counts() {
     );
 }
 
+/// What the builder makes is what Python, too, takes for a signed program.
+#[test]
+fn built_programs_read_the_same_in_python() {
+    let oracle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle.py");
+    for version in [0x2_0100, 0x2_0400, 0x2_0500] {
+        let signature = Signature {
+            hashes: ALL.to_vec(),
+            version,
+            flags: 0x1_0002,
+            page_log: 11,
+            runtime: 0x000d_0301,
+            ..full(b"info", b"resources")
+        };
+        let bytes = Program::signed(signature).build();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let out = std::process::Command::new("python3").arg(oracle).arg(file.path()).output();
+        let out = out.expect("python3 is installed");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let theirs = &said["slices"][0]["signature"]["directories"];
+        let special = Special { info_plist: Some(b"info"), code_resources: Some(b"resources") };
+        let ours = program_with(&bytes, &special).unwrap().remove(0);
+        assert_eq!(ours.problems, [""; 0]);
+        for (i, d) in ours.code_directories.iter().enumerate() {
+            assert_eq!(theirs[i]["cdhash"], d.cdhash, "{version:#x} {i}");
+            assert_eq!(theirs[i]["altered"], json!([]));
+            assert_eq!(theirs[i]["flags"], json!(ours.flags));
+            assert_eq!(theirs[i]["identifier"], "org.example.tool");
+            assert!(theirs[i]["inside"].as_object().unwrap().values().all(|v| v == true));
+        }
+        assert_eq!(theirs[3]["algorithm"], "sha1");
+    }
+}
+
 /// A signature with every kind of special slot.
 fn full(info: &[u8], resources: &[u8]) -> Signature {
     let words = [&2_u32.to_be_bytes()[..], &argument(b"org.example.tool")].concat();

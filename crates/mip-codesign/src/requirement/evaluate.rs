@@ -91,3 +91,91 @@ fn compare(value: &str, m: &Match) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::CodeDirectoryHash;
+    use mip_signing::apple::{CertificateClaim, SignatureClaim};
+
+    fn signature(root: bool) -> CodeSignature {
+        let mut certificate = CertificateClaim::default();
+        certificate.common_name = Some("Developer ID Application: Example (ABCDE12345)".into());
+        let mut signer = SignerClaim::default();
+        signer.chain = vec![certificate];
+        signer.root = root.then(|| "Apple Root CA".into());
+        signer.kind = LeafKind::DeveloperIdApplication;
+        signer.team_id = Some("ABCDE12345".into());
+        let mut claim = SignatureClaim::default();
+        claim.state = if root { ClaimState::Valid } else { ClaimState::Untrusted };
+        claim.signer = Some(signer);
+        let hash = CodeDirectoryHash { cdhash: "01".repeat(20), ..CodeDirectoryHash::default() };
+        CodeSignature {
+            identifier: Some("org.example".into()),
+            code_directories: vec![hash],
+            signature: Some(claim),
+            ..CodeSignature::default()
+        }
+    }
+
+    fn ou(team: &str) -> Expr {
+        Expr::CertField(0, b"subject.OU".to_vec(), Match::Equal(team.into()))
+    }
+
+    fn and(a: Expr, b: Expr) -> Expr {
+        Expr::And(Box::new(a), Box::new(b))
+    }
+
+    #[test]
+    fn what_is_known_decides_and_the_rest_does_not() {
+        let valid = signature(true);
+        let untrusted = signature(false);
+        let leaf = b"\x2a\x86\x48\x86\xf7\x63\x64\x06\x01\x0d".to_vec();
+        let store = b"\x2a\x86\x48\x86\xf7\x63\x64\x06\x01\x09".to_vec();
+        let between = b"\x2a\x86\x48\x86\xf7\x63\x64\x06\x02\x06".to_vec();
+        let unknown = || Expr::Info(b"CFBundleVersion".to_vec(), Match::Exists);
+        let no = || Expr::Identifier(b"org.other".to_vec());
+        for (expr, expected, without_root) in [
+            (Expr::Identifier(b"org.example".to_vec()), Some(true), Some(true)),
+            (no(), Some(false), Some(false)),
+            (Expr::CdHash(vec![1; 20]), Some(true), Some(true)),
+            (Expr::CdHash(vec![2; 20]), Some(false), Some(false)),
+            (Expr::AppleGenericAnchor, Some(true), Some(false)),
+            (Expr::AppleAnchor, Some(false), Some(false)),
+            (ou("ABCDE12345"), Some(true), Some(true)),
+            (ou("OTHER12345"), Some(false), Some(false)),
+            (Expr::CertGeneric(0, leaf, Match::Exists), Some(true), Some(true)),
+            (Expr::CertGeneric(0, store, Match::Exists), Some(false), Some(false)),
+            (Expr::CertGeneric(1, between, Match::Exists), Some(true), None),
+            (unknown(), None, None),
+            (and(unknown(), no()), Some(false), Some(false)),
+            (and(unknown(), ou("ABCDE12345")), None, None),
+            (Expr::Or(Box::new(unknown()), Box::new(Expr::Always)), Some(true), Some(true)),
+            (Expr::Or(Box::new(unknown()), Box::new(no())), None, None),
+            (Expr::Not(Box::new(no())), Some(true), Some(true)),
+            (Expr::Not(Box::new(unknown())), None, None),
+            (Expr::Never, Some(false), Some(false)),
+        ] {
+            assert_eq!(Facts::of(&valid).satisfy(&expr), expected, "{expr:?}");
+            assert_eq!(Facts::of(&untrusted).satisfy(&expr), without_root, "{expr:?}");
+        }
+        // A signature that does not hold says nothing of its signer.
+        let mut invalid = signature(true);
+        invalid.signature.as_mut().unwrap().state = ClaimState::Invalid;
+        assert_eq!(Facts::of(&invalid).satisfy(&Expr::AppleGenericAnchor), None);
+        assert_eq!(Facts::of(&invalid).satisfy(&ou("OTHER12345")), None);
+    }
+
+    #[test]
+    fn parts_of_a_subject_are_compared() {
+        let v = |m: Match| compare("Example", &m);
+        assert_eq!(v(Match::Exists), Some(true));
+        assert_eq!(v(Match::Absent), Some(false));
+        assert_eq!(v(Match::BeginsWith(b"Exa".to_vec())), Some(true));
+        assert_eq!(v(Match::EndsWith(b"Exa".to_vec())), Some(false));
+        assert_eq!(v(Match::Contains(b"amp".to_vec())), Some(true));
+        assert_eq!(v(Match::Contains(Vec::new())), Some(true));
+        assert_eq!(v(Match::Contains(b"longer than it".to_vec())), Some(false));
+        assert_eq!(v(Match::Less(b"F".to_vec())), None);
+    }
+}

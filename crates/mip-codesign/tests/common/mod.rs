@@ -1,5 +1,5 @@
 //! What the test files share.
-#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::io::Write as _;
 use std::path::Path;
