@@ -70,6 +70,16 @@ fn who_may_not_sign_tickets() {
         assert_eq!(ticket.state, ClaimState::Untrusted);
         assert!(ticket.problem.unwrap().contains("not for notarization tickets"));
     }
+    // Four certificates.
+    let mut m = Maker::new(&[6, 1, 30], &[6, 2, 17]);
+    let extensions = [ca_extensions(None), vec![mark(&[6, 2, 17], false)]].concat();
+    let between = entity("between", Some(&m.authority), &long(), &extensions);
+    let extensions = [digital_signature(), mark(&[6, 1, 30], false)];
+    m.signer = entity("tickets", Some(&between), &around_now(), &extensions);
+    m.authority.der = [between.der, m.authority.der].concat();
+    let ticket = m.check(&m.ticket(&Maker::list()));
+    assert_eq!(ticket.state, ClaimState::Untrusted);
+    assert_eq!(ticket.signer.unwrap().chain.len(), 4);
     let (m, other) = (Maker::new(&[6, 1, 30], &[6, 2, 17]), Maker::new(&[6, 1, 30], &[6, 2, 17]));
     assert_eq!(m.check(&other.ticket(&Maker::list())).state, ClaimState::Untrusted);
 }
