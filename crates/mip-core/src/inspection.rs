@@ -352,6 +352,9 @@ pub struct ComponentInfo {
     pub files: Option<u64>,
     /// Bytes of all files in the file list (Bom), where it was read.
     pub listed_bytes: Option<u64>,
+    /// Whether a path in that list has a line break, which no list of lines can show.
+    #[serde(skip)]
+    pub line_breaks: bool,
     /// `root` or `none`.
     pub auth: Option<String>,
     /// Whether there is a payload.
@@ -444,6 +447,14 @@ pub struct Receipt {
     pub version: String,
     /// Where the two were read.
     pub source: Provenance,
+}
+
+impl Receipt {
+    /// A receipt of `version` of the package `id`, as `source` says.
+    #[must_use]
+    pub fn new(id: &str, version: &str, source: Provenance) -> Self {
+        Self { id: id.to_owned(), version: version.to_owned(), source }
+    }
 }
 
 /// What is asked for at the end of an installation; the order is that of severity.

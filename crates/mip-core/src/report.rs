@@ -55,6 +55,14 @@ pub struct ProductReport {
     pub min_os: Option<String>,
 }
 
+impl ProductReport {
+    /// A product for which no lowest macOS version is known.
+    #[must_use]
+    pub fn new(id: &str, name: &str, version: &str) -> Self {
+        Self { id: id.to_owned(), name: name.to_owned(), version: version.to_owned(), min_os: None }
+    }
+}
+
 /// The installer inside an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]

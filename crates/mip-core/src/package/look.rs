@@ -123,6 +123,7 @@ impl<'a> Look<'a> {
             None => Vec::new(),
         };
         out.listed_bytes = list.as_deref().map(listed_bytes);
+        out.line_breaks = list.iter().flatten().any(|p| p.path.as_str().contains('\n'));
         self.apps(&around, found, out.payload_state);
         self.out.installer.components.push(out);
         Ok(())

@@ -44,6 +44,11 @@ pub(super) struct App {
 }
 
 impl App {
+    /// Whether it is a part of another bundle, which is not taken apart.
+    pub(super) fn inside_another(&self) -> bool {
+        self.path.to_ascii_lowercase().contains(".app/")
+    }
+
     /// Whether the identifier can stand in a query of Spotlight and in AppleScript.
     pub(super) fn plain_id(&self) -> bool {
         self.id.chars().all(|c| c.is_ascii_alphanumeric() || ".-_ ".contains(c))
@@ -55,6 +60,8 @@ impl App {
 pub(super) struct Receipt {
     pub(super) id: String,
     pub(super) version: String,
+    /// Its files can be listed line by line.
+    pub(super) listed: bool,
 }
 
 impl Facts {
@@ -139,7 +146,16 @@ impl Facts {
                     .push(format!("the receipt \"{shown}\" is not used: its name is unusual"));
             } else if !self.receipts.iter().any(|have| have.id == r.id) {
                 let version = if usable(&r.version) { r.version.clone() } else { String::new() };
-                self.receipts.push(Receipt { id: r.id.clone(), version });
+                let mut same =
+                    found.installer.components.iter().filter(|c| c.id.as_ref() == Some(&r.id));
+                let listed = !same.any(|c| c.line_breaks);
+                if !listed {
+                    let shown = comment(&r.id);
+                    self.notes.push(format!(
+                        "the files of {shown} are not removed one by one, and its receipt stays: names among them have line breaks"
+                    ));
+                }
+                self.receipts.push(Receipt { id: r.id.clone(), version, listed });
             }
         }
         let optional = found.installer.javascript || found.installer.choices.len() > 1;

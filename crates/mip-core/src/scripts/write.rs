@@ -1,6 +1,6 @@
 //! The scripts as text: a header for people, the values of the installer, and the fixed parts.
 
-use super::facts::{App, Facts};
+use super::facts::{App, Facts, Receipt};
 use super::quote::{assign, comment};
 
 const START: &str = include_str!("sh/start.sh");
@@ -80,9 +80,10 @@ pub(super) fn detection(facts: &Facts) -> String {
     out.push_str(START);
     let by_app = !facts.apps.is_empty();
     if by_app {
-        out.push_str(&apps(facts, true));
+        out.push_str(&apps(&facts.apps.iter().collect::<Vec<_>>(), true));
     }
-    out.push_str(&receipts(facts, !by_app, "receipt"));
+    let all: Vec<&Receipt> = facts.receipts.iter().collect();
+    out.push_str(&receipts(&all, !by_app, "receipt"));
     for part in [COMMON, DETECTION_OPTIONS, VERSION] {
         out.push_str(part);
     }
@@ -96,21 +97,24 @@ pub(super) fn detection(facts: &Facts) -> String {
 }
 
 pub(super) fn uninstall(facts: &Facts) -> String {
-    let apps_known: Vec<&App> = facts.apps.iter().collect();
+    let whole: Vec<&App> = facts.apps.iter().filter(|a| !a.inside_another()).collect();
+    let listed: Vec<&Receipt> = facts.receipts.iter().filter(|r| r.listed).collect();
+    let (has_apps, has_receipts) = (!whole.is_empty(), !listed.is_empty());
     let mut steps = Vec::new();
-    for app in &apps_known {
+    for app in &whole {
         steps.push(format!("the app {} at {}", comment(&app.id), comment(&app.path)));
     }
-    if !apps_known.is_empty() {
-        steps.push(
-            "copies of it elsewhere below /Applications; others are named and stay".to_owned(),
-        );
+    if has_apps {
+        let text = "copies of it elsewhere below /Applications; others are named and stay";
+        steps.push(text.to_owned());
     }
-    for r in &facts.receipts {
-        steps.push(format!(
-            "the files that the receipt of {} lists, and the receipt",
-            comment(&r.id)
-        ));
+    for r in &listed {
+        let id = comment(&r.id);
+        steps.push(format!("the files that the receipt of {id} lists, and the receipt"));
+    }
+    if has_receipts {
+        let text = "folders of the receipts that are empty then; never one that is shared, never a file that another receipt has too";
+        steps.push(text.to_owned());
     }
     let mut out = header(
         facts,
@@ -122,17 +126,16 @@ pub(super) fn uninstall(facts: &Facts) -> String {
         "--dry-run says what would be done, and does nothing. --root DIR works on the volume at\n\
          DIR. --tools DIR takes the commands of macOS from DIR, for tests.",
     );
-    if facts.apps.is_empty() && facts.receipts.is_empty() {
+    if !has_apps && !has_receipts {
         out.push_str(NOTHING);
         return out;
     }
     out.push_str(START);
-    let (has_apps, has_receipts) = (!facts.apps.is_empty(), !facts.receipts.is_empty());
     if has_apps {
-        out.push_str(&apps(facts, false));
+        out.push_str(&apps(&whole, false));
     }
     if has_receipts {
-        out.push_str(&receipts(facts, false, "receipt \"$1\""));
+        out.push_str(&receipts(&listed, false, "receipt \"$1\""));
     }
     out.push_str(COMMON);
     out.push_str(UNINSTALL_OPTIONS);
@@ -204,10 +207,10 @@ fn header(
 }
 
 /// The function that goes through the apps.
-fn apps(facts: &Facts, detection: bool) -> String {
+fn apps(list: &[&App], detection: bool) -> String {
     let mut out =
         String::from("\n# The apps, the one that the version is of first.\neach_app() {\n");
-    for a in &facts.apps {
+    for a in list {
         let flag = |yes: bool| if yes { "yes" } else { "no" };
         let mut put = |name: &str, value: &str| {
             // What holds a NUL never gets this far.
@@ -234,9 +237,9 @@ fn apps(facts: &Facts, detection: bool) -> String {
 }
 
 /// The function that goes through the receipts.
-fn receipts(facts: &Facts, versions: bool, call: &str) -> String {
+fn receipts(list: &[&Receipt], versions: bool, call: &str) -> String {
     let mut out = String::from("\n# The packages that leave receipts.\neach_receipt() {\n");
-    for r in &facts.receipts {
+    for r in list {
         let mut put = |name: &str, value: &str| {
             out.push_str(&format!("    {}\n", assign(name, value).unwrap_or_default()));
         };
@@ -246,7 +249,7 @@ fn receipts(facts: &Facts, versions: bool, call: &str) -> String {
         }
         out.push_str(&format!("    {call}\n"));
     }
-    if facts.receipts.is_empty() {
+    if list.is_empty() {
         out.push_str("    :\n");
     }
     out.push_str("}\n");

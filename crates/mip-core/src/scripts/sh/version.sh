@@ -1,52 +1,69 @@
 
-# Whether version $1 is version $2 or a newer one. Runs of digits compare as numbers and runs of
-# letters as text; everything else separates. A part that is missing is 0, and letters come before
-# numbers: 1.10 is newer than 1.9, 1.0 is 1, and 2.0rc1 is older than 2.0.
+# Whether version $1 is version $2 or a newer one. The release (digits and dots, from the first
+# digit on) counts first, number by number: 1.10 is newer than 1.9, and 1.0 is 1. What follows it
+# decides between equal releases: 2.0rc1 is older than 2.0, and 2.0 (7) is newer than that.
 at_least() (
-    left=$(plain "$1")
-    right=$(plain "$2")
-    while [ -n "$left$right" ]; do
-        take "$left"
-        left=$rest left_part=$part left_letters=$letters
-        take "$right"
-        right=$rest
-        if [ "$left_letters" != "$letters" ]; then
-            [ "$letters" = yes ]
-            exit
-        fi
-        if [ "$left_part" != "$part" ]; then
-            if [ "$letters" = no ] && [ "${#left_part}" -ne "${#part}" ]; then
-                [ "${#left_part}" -gt "${#part}" ]
-                exit
-            fi
-            expr "x$left_part" '>' "x$part" >/dev/null
-            exit
-        fi
-    done
+    split "$1"
+    left_release=$release
+    left_build=$build
+    split "$2"
+    compare "$left_release" "$release"
+    [ "$order" -ne 0 ] || compare "$left_build" "$build"
+    [ "$order" -ge 0 ]
 )
 
-# Prints version $1 with a dot for everything that separates, without blanks and v at its start.
-plain() {
-    text=$(printf '%.1000s' "$1" | tr '\011-\015' ' ')
-    while [ "${text# }" != "$text" ]; do text=${text# }; done
-    printf '%s' "${text#[vV]}" | tr -c '0-9A-Za-z\200-\377' '.'
+# Splits version $1 into `release` and `build`.
+split() {
+    text=$(printf '%.1000s' "$1" | tr '[:upper:]' '[:lower:]' | tr -c '0-9a-z.' '-')
+    release=
+    build=$text
+    case $text in
+    *[0-9]*)
+        text=${text#"${text%%[0-9]*}"}
+        release=${text%%[!0-9.]*}
+        build=${text#"$release"}
+        ;;
+    esac
+}
+
+# Sets `order` to -1, 0 or 1: how $1 compares with $2, part by part. Runs of digits are numbers of
+# any length, runs of letters are text and come before numbers, and a part that is missing is 0.
+compare() {
+    right=$2
+    take "$1"
+    while [ -n "$part$rest$right" ]; do
+        left=$rest
+        left_part=$part
+        left_letters=$letters
+        take "$right"
+        right=$rest
+        order=1
+        if [ "$left_letters" != "$letters" ]; then
+            [ "$letters" = yes ] || order=-1
+            return
+        elif [ "$letters" = no ] && [ "${#left_part}" -ne "${#part}" ]; then
+            [ "${#left_part}" -gt "${#part}" ] || order=-1
+            return
+        elif [ "$left_part" != "$part" ]; then
+            expr "x$left_part" '>' "x$part" >/dev/null || order=-1
+            return
+        fi
+        take "$left"
+    done
+    order=0
 }
 
 # Takes the first part off $1: `part`, whether it is of letters, and the `rest`.
 take() {
-    rest=$1
-    while [ "${rest#.}" != "$rest" ]; do rest=${rest#.}; done
+    rest=${1#"${1%%[0-9a-z]*}"}
+    letters=no
     case $rest in
-    '' | [0-9]*)
-        letters=no
-        part=${rest%%[!0-9]*}
-        rest=${rest#"$part"}
-        while [ "${part#0}" != "$part" ]; do part=${part#0}; done
-        ;;
-    *)
+    [a-z]*)
         letters=yes
-        part=${rest%%[0-9.]*}
-        rest=${rest#"$part"}
+        part=${rest%%[!a-z]*}
         ;;
+    *) part=${rest%%[!0-9]*} ;;
     esac
+    rest=${rest#"$part"}
+    while [ "$letters" = no ] && [ "${part#0}" != "$part" ]; do part=${part#0}; done
 }
