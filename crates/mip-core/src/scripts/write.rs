@@ -161,6 +161,7 @@ pub(super) fn uninstall(facts: &Facts) -> String {
     run(has_apps, "each_app remove");
     run(has_receipts, "remove_files");
     run(has_receipts, "remove_folders");
+    run(has_apps, "each_app copies");
     run(has_receipts, "[ \"$left\" = yes ] || each_receipt forget");
     out.push_str(UNINSTALL_END);
     out

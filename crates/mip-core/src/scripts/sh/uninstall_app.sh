@@ -81,7 +81,7 @@ app() {
         if [ -e "$root$path" ]; then
             remove_bundle "$path"
         fi
-        search
         ;;
+    copies) search ;;
     esac
 }
