@@ -94,4 +94,40 @@ impl Bom {
     pub fn paths(&self, job: &Job) -> Result<Vec<BomPath>> {
         paths::read(&self.0, job)
     }
+
+    /// The bytes of the block with this name. Other files than bills of materials are Bom
+    /// files too: the asset catalogs of apps.
+    ///
+    /// # Errors
+    /// [`Code::Bom`] when the list of names is cut, names two blocks so, or the block is not
+    /// inside the file.
+    pub fn named(&self, name: &str) -> Result<Option<&[u8]>> {
+        match self.0.variable(name.as_bytes())? {
+            Some(index) => self.0.block(index).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The entries of the tree with this name, in its order.
+    ///
+    /// Entries may share blocks: the sum of their lengths can be far more than the file has.
+    ///
+    /// # Errors
+    /// As [`named`](Self::named); [`Code::Bom`] also for a tree that is damaged or whose keys
+    /// are no blocks; [`Code::LimitEntries`]; [`Code::Cancelled`].
+    pub fn tree(&self, name: &str, job: &Job) -> Result<Option<Vec<TreeEntry<'_>>>> {
+        let Some(index) = self.0.variable(name.as_bytes())? else { return Ok(None) };
+        let entry =
+            |(value, key)| Ok(TreeEntry { key: self.0.block(key)?, value: self.0.block(value)? });
+        self.0.tree(index, job)?.into_iter().map(entry).collect::<Result<_>>().map(Some)
+    }
+}
+
+/// One entry of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeEntry<'a> {
+    /// What it is found by.
+    pub key: &'a [u8],
+    /// What is found.
+    pub value: &'a [u8],
 }

@@ -257,9 +257,9 @@ pub struct Identity {
 pub struct IconInfo {
     /// Path of the icon file inside the app or package.
     pub path: String,
-    /// `icns` or `png`.
+    /// `icns`, `asset-catalog` or `png`.
     pub format: String,
-    /// Edge of the largest image in pixels, where it is known.
+    /// Edge of the best image in pixels, where it is known.
     pub pixels: Option<u32>,
     /// Bytes of the icon file.
     pub bytes: u64,

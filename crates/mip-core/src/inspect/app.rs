@@ -1,13 +1,14 @@
 //! An app bundle in a tree, with the apps inside it.
 
-use mip_base::{CONTAINER_STEP, EntryKind, Job, ReadAt as _, Result, escape};
+use mip_base::{CONTAINER_STEP, EntryKind, Job, Result, escape};
 
 use super::Place;
 use crate::app::{self, AppBundle, AppFacts, Layout, MAX_APPS};
-use crate::inspection::{Fact, IconInfo, InstallerKind, Warning};
+use crate::icon::{self, IconFile};
+use crate::inspection::{Fact, InstallerKind, Warning};
 use crate::metadata::{app_info, rules};
 use crate::package::PackageFindings;
-use crate::tree::{Tree, TreeEntry};
+use crate::tree::Tree;
 use crate::trust::{self, Checks};
 
 /// An app bundle and the apps inside it. `strict` says that this is what will be carried: it
@@ -64,12 +65,10 @@ pub(super) fn examine_app(
         app.path = bundle.path().to_owned();
         app.place = place_of(bundle);
         app.nested = !is_main;
-        if is_main && let Some((path, icns)) = read_icon(tree, bundle, &facts, job)? {
-            let bytes = icns.size();
-            let info =
-                IconInfo { path: path.clone(), format: "icns".to_owned(), pixels: None, bytes };
-            app.icon = Some(Fact::new(info, at(&path), Some("CFBundleIconFile"), rules::STATED));
-            out.icons.push((out.apps.len(), icns));
+        if is_main {
+            let found = IconFiles { tree, bundle, facts: &facts, place: place.shown };
+            out.icons.extend(found.read(out.apps.len(), &mut out.notes, job)?);
+            app.icon = out.icons.iter().find_map(IconFile::stated);
         }
         if is_main {
             trust::app(tree, bundle.root.as_ref(), &mut app, checks, job)?;
@@ -98,27 +97,45 @@ fn in_ipa(bundle: &AppBundle) -> bool {
     root.parent().is_some_and(|p| p.as_str() == "Payload")
 }
 
-/// The icon file that an app names, where it is there and not too large.
-fn read_icon(
-    tree: &dyn Tree,
-    bundle: &AppBundle,
-    facts: &AppFacts,
-    job: &Job,
-) -> Result<Option<(String, Vec<u8>)>> {
-    let Some(name) = &facts.icon_file else { return Ok(None) };
-    let folder = match &bundle.info_plist {
-        Some((Layout::Contents, _)) => "Contents/Resources/",
-        _ => "",
-    };
-    let file = if name.contains('.') { name.clone() } else { format!("{name}.icns") };
-    let below = format!("{folder}{file}");
-    let path = bundle.root.as_ref().map_or_else(|| below.clone(), |r| format!("{r}/{below}"));
-    let limit = job.limits().small_file;
-    let Some(index) = tree.find(&path) else { return Ok(None) };
-    let fits = |e: &TreeEntry| e.kind == EntryKind::File && e.size <= limit;
-    if !path.to_ascii_lowercase().ends_with(".icns") || !tree.entries().get(index).is_some_and(fits)
-    {
-        return Ok(None);
+/// Where the icon of an app may be in a tree.
+struct IconFiles<'a> {
+    tree: &'a dyn Tree,
+    bundle: &'a AppBundle,
+    facts: &'a AppFacts,
+    place: &'a str,
+}
+
+impl IconFiles<'_> {
+    /// The icon file that the app names, and its asset catalog unless the first is enough.
+    fn read(&self, app: usize, notes: &mut Vec<String>, job: &Job) -> Result<Vec<IconFile>> {
+        let mut out: Vec<IconFile> = Vec::new();
+        let mut names = icon::icon_files(self.facts);
+        names.push(icon::CATALOG.to_owned());
+        for name in names {
+            if out.iter().any(IconFile::is_enough) {
+                break;
+            }
+            let folder = match &self.bundle.info_plist {
+                Some((Layout::Contents, _)) => "Contents/Resources/",
+                _ => "",
+            };
+            let path = match &self.bundle.root {
+                Some(root) => format!("{root}/{folder}{name}"),
+                None => format!("{folder}{name}"),
+            };
+            let Some(index) = self.tree.find(&path) else { continue };
+            let Some(entry) = self.tree.entries().get(index) else { continue };
+            let limit = job.limits().small_file;
+            if entry.kind == EntryKind::File && entry.size <= limit {
+                let data = self.tree.read(index, limit, job)?;
+                out.push(IconFile::new(app, self.place, &path, data, self.facts));
+            } else if entry.kind == EntryKind::File {
+                let (path, size) = (escape(&path), entry.size);
+                notes.push(format!(
+                    "{path}: not searched for an icon: it has {size} bytes, the limit is {limit}"
+                ));
+            }
+        }
+        Ok(out)
     }
-    Ok(Some((path, tree.read(index, limit, job)?)))
 }

@@ -20,7 +20,7 @@ use crate::apple_mdm;
 use crate::disk_image::{DiskImage, is_bundle};
 use crate::icon;
 use crate::input::{Input, Opened};
-use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection, Warning};
+use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection};
 use crate::metadata::decide;
 use crate::package::{FlatPackage, PackageFindings, PayloadScan};
 use crate::probe::{Format, TarCompression, probe};
@@ -327,7 +327,7 @@ fn examine_flat(
     let (claims, tickets) =
         trust::package(package.xar(), place.shown, context.checks, context.job)?;
     let subject = Subject::File { data, name: place.name.to_owned() };
-    let mut examined = conclude(info, findings, subject, context.options)?;
+    let mut examined = conclude(info, findings, subject, context)?;
     examined.inspection.trust.package = Some(claims);
     examined.inspection.trust.tickets.extend(tickets);
     Ok(examined)
@@ -338,7 +338,7 @@ fn conclude(
     mut info: InputInfo,
     findings: PackageFindings,
     subject: Subject,
-    options: &InspectOptions,
+    Context { options, job, .. }: Context<'_>,
 ) -> Result<Examined> {
     info.kind = findings.kind;
     let mut inspection = Inspection::new(info);
@@ -352,26 +352,6 @@ fn conclude(
         }
     }
     let ambiguity = decide(&mut inspection, options.primary_app.as_deref())?;
-    let icon_png = primary_icon(&findings.icons, &mut inspection);
+    let icon_png = icon::choose(findings.icons, &mut inspection, job);
     Ok(Examined { inspection, subject: Some(subject), icon_png, ambiguity, carrier: None })
-}
-
-/// The primary app's icon as PNG; one that cannot be used is a warning.
-fn primary_icon(icons: &[(usize, Vec<u8>)], inspection: &mut Inspection) -> Option<Vec<u8>> {
-    let primary = inspection.apps.iter().position(|a| a.primary)?;
-    let (_, icns) = icons.iter().find(|(i, _)| *i == primary)?;
-    match icon::from_icns(icns) {
-        Ok(found) => {
-            let of_app = inspection.apps.get_mut(primary).and_then(|a| a.icon.as_mut());
-            for fact in of_app.into_iter().chain(inspection.identity.icon.as_mut()) {
-                fact.value.pixels = Some(found.pixels);
-            }
-            Some(found.png)
-        }
-        Err(why) => {
-            let text = format!("the icon of the primary app cannot be used: {}", escape(&why));
-            inspection.warnings.push(Warning::new("W_ICON", text));
-            None
-        }
-    }
 }

@@ -170,14 +170,14 @@ pub(super) fn examine_one(
             let findings =
                 bundle::examine(tree.as_ref(), &package, &here, scan, job).map_err(within)?;
             let BundlePackage { root, name } = package;
-            conclude(info, findings, Subject::Tree { tree, root, bundle: name }, context.options)
+            conclude(info, findings, Subject::Tree { tree, root, bundle: name }, context)
         }
         Candidate::App(app) => {
             info.format = InputFormat::Folder;
             let findings =
                 examine_app(tree.as_ref(), &app, apps, place, true, context.checks, job)?;
             let AppBundle { root, name, .. } = app;
-            conclude(info, findings, Subject::Tree { tree, root, bundle: name }, context.options)
+            conclude(info, findings, Subject::Tree { tree, root, bundle: name }, context)
         }
     }
 }

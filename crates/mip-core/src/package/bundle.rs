@@ -333,9 +333,10 @@ impl Folder<'_> {
             Ok(mut found) => {
                 let out = &mut look.out;
                 let offset = out.apps.len();
-                out.icons.extend(
-                    found.icons.drain(..).map(|(i, data)| (i.saturating_add(offset), data)),
-                );
+                for mut file in found.icons.drain(..) {
+                    file.app = file.app.saturating_add(offset);
+                    out.icons.push(file);
+                }
                 out.apps.append(&mut found.apps);
                 out.warnings.append(&mut found.warnings);
                 out.notes.append(&mut found.notes);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use mip_base::{CONTAINER_STEP, EntryKind, Error, Job, Result, escape, len64};
+use mip_base::{CONTAINER_STEP, EntryKind, Error, Job, Result, escape};
 use mip_bom::{Bom, BomPath};
 
 use super::distribution::PkgRef;
@@ -13,8 +13,9 @@ use super::payload::{
     Archive, PayloadApp, PayloadScan, Wanted, app_root, is_fatal, is_nested, scan, scripts,
 };
 use crate::app::{MAX_APPS, has_extension};
+use crate::icon::IconFile;
 use crate::inspection::{
-    AppInfo, BundleInfo, Candidate, ComponentInfo, Fact, IconInfo, InstallerInfo, InstallerKind,
+    AppInfo, BundleInfo, Candidate, ComponentInfo, Fact, InstallerInfo, InstallerKind,
     PayloadState, RestartAction, ScriptInfo, Warning,
 };
 use crate::metadata::{app_info, rules};
@@ -29,8 +30,8 @@ pub struct PackageFindings {
     pub installer: InstallerInfo,
     /// Its apps.
     pub apps: Vec<AppInfo>,
-    /// Icon files (`.icns`) of apps, by index into `apps`.
-    pub icons: Vec<(usize, Vec<u8>)>,
+    /// Files that the icons of `apps` may be in.
+    pub icons: Vec<IconFile>,
     /// Warnings.
     pub warnings: Vec<Warning>,
     /// Quirks that were tolerated.
@@ -42,7 +43,7 @@ pub struct PackageFindings {
 const ALL_PAYLOADS: u64 = 4;
 
 /// Bytes of icons that are kept of one package.
-const ALL_ICONS: usize = 16 << 20;
+const ALL_ICONS: usize = 32 << 20;
 
 pub(super) struct Look<'a> {
     pub(super) out: PackageFindings,
@@ -284,15 +285,13 @@ impl<'a> Look<'a> {
                 self.merge(&mut app, b, place);
             }
             c.finish(&mut app, &one.root);
-            if let Some((path, data)) = one.icon {
-                let bytes = len64(data.len());
-                let place = format!("{at}{CONTAINER_STEP}{}", escape(&path));
-                let icon = IconInfo { path, format: "icns".to_owned(), pixels: None, bytes };
-                app.icon = Some(Fact::new(icon, place, Some("CFBundleIconFile"), rules::STATED));
+            for (path, data) in one.icons {
+                let file = IconFile::new(self.out.apps.len(), at, &path, data, &one.facts);
+                app.icon = app.icon.or_else(|| file.stated());
                 let kept =
-                    self.out.icons.iter().fold(0usize, |n, (_, d)| n.saturating_add(d.len()));
-                if kept.saturating_add(data.len()) <= ALL_ICONS {
-                    self.out.icons.push((self.out.apps.len(), data));
+                    self.out.icons.iter().fold(0usize, |n, f| n.saturating_add(f.data.len()));
+                if kept.saturating_add(file.data.len()) <= ALL_ICONS {
+                    self.out.icons.push(file);
                 }
             }
             self.out.apps.push(app);

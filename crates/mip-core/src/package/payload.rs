@@ -9,6 +9,7 @@ use mip_cpio::CpioReader;
 
 use crate::app::{self, AppFacts, BUNDLES, MAX_APPS, PROGRAM_HEAD, has_extension};
 use crate::checks::script;
+use crate::icon;
 use crate::inspection::ScriptInfo;
 use crate::plist;
 
@@ -36,8 +37,8 @@ impl PayloadScan {
     }
 }
 
-/// Largest icon file that is taken out of a payload.
-const MAX_ICON: u64 = 4 << 20;
+/// Largest icon file or asset catalog that is taken out of a payload.
+const MAX_ICON: u64 = 16 << 20;
 /// Apps whose icon is taken out of one payload.
 const MAX_ICONS: usize = 4;
 /// Programs of which the head is kept because their `Info.plist` was not seen yet.
@@ -173,8 +174,8 @@ pub(super) struct PayloadApp {
     /// Path of its `Info.plist`.
     pub(super) plist: String,
     pub(super) facts: AppFacts,
-    /// Path and bytes of its icon file.
-    pub(super) icon: Option<(String, Vec<u8>)>,
+    /// Paths and bytes of its icon file and its asset catalog, in this order.
+    pub(super) icons: Vec<(String, Vec<u8>)>,
     /// Why its `Info.plist` could not be used.
     pub(super) trouble: Option<Error>,
 }
@@ -253,18 +254,30 @@ impl Scan<'_> {
                             a.facts.architectures = app::architectures(&head);
                         }
                     }
-                    Part::Icon if file.size <= MAX_ICON => {
-                        let data = archive.data(MAX_ICON)?;
-                        if let Some(a) = self.apps.get_mut(app) {
-                            a.icon = Some((path.to_owned(), data));
-                        }
-                    }
-                    Part::Icon => {}
+                    Part::Icon => self.icon(archive, app, &file, job)?,
                 }
             } else if self.early.len() < MAX_EARLY && is_program_path(path) {
                 let head = archive.data(program_head)?;
                 self.early.insert(path.to_owned(), head);
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps a file that the icon of an app may be in. When it is large enough, the app's other
+    /// files are not waited for.
+    fn icon(&mut self, archive: &mut Archive, app: usize, file: &File, job: &Job) -> Result<()> {
+        if file.size > MAX_ICON.min(job.limits().small_file) {
+            return Ok(());
+        }
+        let data = archive.data(MAX_ICON)?;
+        let enough = icon::icns_pixels(&data) >= icon::ENOUGH_PIXELS;
+        let Some(a) = self.apps.get_mut(app) else { return Ok(()) };
+        // The icon file goes before the catalog, whichever comes first.
+        let at = if icon::is_catalog(file.path.as_str()) { a.icons.len() } else { 0 };
+        a.icons.insert(at, (file.path.as_str().to_owned(), data));
+        if enough {
+            self.pending.retain(|_, (a, part)| *a != app || *part != Part::Icon);
         }
         Ok(())
     }
@@ -312,13 +325,15 @@ impl Scan<'_> {
             }
         }
         let nested = is_nested(root, self.wanted.in_app);
-        let icon = found.facts.icon_file.as_ref().filter(|n| !n.contains('/') && !nested);
-        if let Some(name) = icon.filter(|_| self.icons < MAX_ICONS) {
+        if !nested && self.icons < MAX_ICONS {
             self.icons = self.icons.saturating_add(1);
-            let name =
-                if has_extension(name, &["icns"]) { name.clone() } else { format!("{name}.icns") };
-            let folder = if contents { format!("{folder}Resources/") } else { folder };
-            self.expect(format!("{folder}{name}"), app, Part::Icon);
+            let resources = if contents { format!("{folder}Resources/") } else { folder };
+            let mut names = icon::icon_files(&found.facts);
+            names.retain(|n| !n.contains('/'));
+            names.push(icon::CATALOG.to_owned());
+            for name in names {
+                self.expect(format!("{resources}{name}"), app, Part::Icon);
+            }
         }
         match self.apps.get_mut(app) {
             Some(old) => *old = found,

@@ -207,7 +207,7 @@ fn keep(input: &mut Input, e: &TreeEntry, room: &mut u64, job: &Job) -> Result<O
     let name = e.path.file_name();
     let whole = match name.rsplit_once('.').map(|(_, ext)| ext) {
         Some("plist" | "strings") => e.size <= limits.plist_bytes,
-        Some("icns") => e.size <= limits.small_file,
+        Some("icns" | "car") => e.size <= limits.small_file,
         _ => name == "CodeResources" && e.size <= limits.plist_bytes,
     };
     if whole && e.size <= *room {
