@@ -1,6 +1,7 @@
 //! App bundles: where they are in a tree, and what their `Info.plist` says.
 
 mod macho;
+pub(crate) mod names;
 
 use std::collections::BTreeSet;
 

@@ -1,13 +1,17 @@
 //! An app bundle in a tree, with the apps inside it.
 
+use std::collections::BTreeMap;
+
 use mip_base::{CONTAINER_STEP, EntryKind, Job, Result, escape};
 
 use super::Place;
+use crate::app::names::{MAX_LANGUAGES, NameFile};
 use crate::app::{self, AppBundle, AppFacts, Layout, MAX_APPS};
 use crate::icon::{self, IconFile};
 use crate::inspection::{Fact, InstallerKind, Warning};
 use crate::metadata::{app_info, rules};
 use crate::package::PackageFindings;
+use crate::package::payload::is_fatal;
 use crate::tree::Tree;
 use crate::trust::{self, Checks};
 
@@ -69,6 +73,7 @@ pub(super) fn examine_app(
             let found = IconFiles { tree, bundle, facts: &facts, place: place.shown };
             out.icons.extend(found.read(out.apps.len(), &mut out.notes, job)?);
             app.icon = out.icons.iter().find_map(IconFile::stated);
+            app.localized_names = localized_names(tree, bundle, &mut out.notes, job)?;
         }
         if is_main {
             trust::app(tree, bundle.root.as_ref(), &mut app, checks, job)?;
@@ -115,14 +120,7 @@ impl IconFiles<'_> {
             if out.iter().any(IconFile::is_enough) {
                 break;
             }
-            let folder = match &self.bundle.info_plist {
-                Some((Layout::Contents, _)) => "Contents/Resources/",
-                _ => "",
-            };
-            let path = match &self.bundle.root {
-                Some(root) => format!("{root}/{folder}{name}"),
-                None => format!("{folder}{name}"),
-            };
+            let path = format!("{}{name}", resources(self.bundle));
             let Some(index) = self.tree.find(&path) else { continue };
             let Some(entry) = self.tree.entries().get(index) else { continue };
             let limit = job.limits().small_file;
@@ -138,4 +136,43 @@ impl IconFiles<'_> {
         }
         Ok(out)
     }
+}
+
+/// The folder of an app's resources, with a `/` at its end.
+fn resources(bundle: &AppBundle) -> String {
+    let folder = match &bundle.info_plist {
+        Some((Layout::Contents, _)) => "Contents/Resources/",
+        _ => "",
+    };
+    bundle.root.as_ref().map_or_else(|| folder.to_owned(), |root| format!("{root}/{folder}"))
+}
+
+/// The names of an app by language. What cannot be read is a note.
+fn localized_names(
+    tree: &dyn Tree,
+    bundle: &AppBundle,
+    notes: &mut Vec<String>,
+    job: &Job,
+) -> Result<BTreeMap<String, String>> {
+    let folder = resources(bundle);
+    let mut names = BTreeMap::new();
+    let mut left = MAX_LANGUAGES;
+    for (index, entry) in tree.listing().below(bundle.root.as_ref()) {
+        let path = entry.path.as_str();
+        let file = path.strip_prefix(&folder).and_then(NameFile::of);
+        let Some(file) = file.filter(|_| entry.kind == EntryKind::File && left > 0) else {
+            continue;
+        };
+        job.check()?;
+        left = left.saturating_sub(1);
+        let read = tree
+            .read(index, NameFile::limit(job), job)
+            .and_then(|data| file.read(&data, &mut names, job));
+        match read {
+            Err(e) if is_fatal(&e) => return Err(e),
+            Err(e) => notes.push(format!("{}: the names are not used: {e}", escape(path))),
+            Ok(()) => {}
+        }
+    }
+    Ok(names)
 }

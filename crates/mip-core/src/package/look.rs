@@ -285,6 +285,8 @@ impl<'a> Look<'a> {
                 self.merge(&mut app, b, place);
             }
             c.finish(&mut app, &one.root);
+            app.localized_names = one.names;
+            self.out.notes.extend(one.notes);
             for (path, data) in one.icons {
                 let file = IconFile::new(self.out.apps.len(), at, &path, data, &one.facts);
                 app.icon = app.icon.or_else(|| file.stated());

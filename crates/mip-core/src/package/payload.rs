@@ -1,12 +1,13 @@
 //! Payloads and script archives as streams: read as far as needed, never unpacked to disk.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 
 use mip_base::{Code, EntryKind, EntryPath, Error, Job, Result, escape, len64};
 use mip_codec::{Compression, aa, decoder, sniff};
 use mip_cpio::CpioReader;
 
+use crate::app::names::{MAX_LANGUAGES, NameFile};
 use crate::app::{self, AppFacts, BUNDLES, MAX_APPS, PROGRAM_HEAD, has_extension};
 use crate::checks::script;
 use crate::icon;
@@ -41,6 +42,8 @@ impl PayloadScan {
 const MAX_ICON: u64 = 16 << 20;
 /// Apps whose icon is taken out of one payload.
 const MAX_ICONS: usize = 4;
+/// Files of names of one app that are said not to be readable.
+const MAX_NOTES: usize = 3;
 /// Programs of which the head is kept because their `Info.plist` was not seen yet.
 const MAX_EARLY: usize = 64;
 /// Script files that are listed.
@@ -176,6 +179,10 @@ pub(super) struct PayloadApp {
     pub(super) facts: AppFacts,
     /// Paths and bytes of its icon file and its asset catalog, in this order.
     pub(super) icons: Vec<(String, Vec<u8>)>,
+    /// Its names by language.
+    pub(super) names: BTreeMap<String, String>,
+    /// Files of names that could not be read, and why.
+    pub(super) notes: Vec<String>,
     /// Why its `Info.plist` could not be used.
     pub(super) trouble: Option<Error>,
 }
@@ -212,6 +219,7 @@ pub(super) struct Wanted<'a> {
 enum Part {
     Program,
     Icon,
+    Names,
 }
 
 /// Reads a payload until all that is wanted was seen.
@@ -222,8 +230,15 @@ pub(super) fn scan(
     wanted: Wanted<'_>,
     job: &Job,
 ) -> (Vec<PayloadApp>, Result<()>) {
-    let mut scan =
-        Scan { wanted, apps: Vec::new(), pending: HashMap::new(), early: HashMap::new(), icons: 0 };
+    let mut scan = Scan {
+        wanted,
+        apps: Vec::new(),
+        pending: HashMap::new(),
+        early: HashMap::new(),
+        icons: 0,
+        resources: Vec::new(),
+        named: Vec::new(),
+    };
     let end = scan.run(archive, job);
     (scan.apps, end)
 }
@@ -234,6 +249,9 @@ struct Scan<'a> {
     pending: HashMap<String, (usize, Part)>,
     early: HashMap<String, Vec<u8>>,
     icons: usize,
+    /// Folders of resources, and the apps that they belong to.
+    resources: Vec<String>,
+    named: Vec<usize>,
 }
 
 impl Scan<'_> {
@@ -255,7 +273,10 @@ impl Scan<'_> {
                         }
                     }
                     Part::Icon => self.icon(archive, app, &file, job)?,
+                    Part::Names => self.names(archive, app, &file, job)?,
                 }
+            } else if let Some(app) = self.app_of_names(path) {
+                self.names(archive, app, &file, job)?;
             } else if self.early.len() < MAX_EARLY && is_program_path(path) {
                 let head = archive.data(program_head)?;
                 self.early.insert(path.to_owned(), head);
@@ -278,6 +299,31 @@ impl Scan<'_> {
         a.icons.insert(at, (file.path.as_str().to_owned(), data));
         if enough {
             self.pending.retain(|_, (a, part)| *a != app || *part != Part::Icon);
+        }
+        Ok(())
+    }
+
+    /// The app that a file of names belongs to, when there is no list of files.
+    fn app_of_names(&self, path: &str) -> Option<usize> {
+        if self.wanted.plists.is_some() {
+            return None;
+        }
+        let below = |r: &str| path.strip_prefix(r).and_then(NameFile::of).is_some();
+        self.resources.iter().position(|r| below(r)).and_then(|n| self.named.get(n)).copied()
+    }
+
+    fn names(&mut self, archive: &mut Archive, app: usize, file: &File, job: &Job) -> Result<()> {
+        let path = file.path.as_str();
+        let names = self.resources.iter().find_map(|r| path.strip_prefix(r).and_then(NameFile::of));
+        let (Some(names), Some(app)) = (names, self.apps.get_mut(app)) else { return Ok(()) };
+        // One byte more than is allowed tells that there are more.
+        let data = archive.data(NameFile::limit(job).saturating_add(1))?;
+        match names.read(&data, &mut app.names, job) {
+            Err(e) if is_fatal(&e) => return Err(e),
+            Err(e) if app.notes.len() < MAX_NOTES => {
+                app.notes.push(format!("{}: the names are not used: {e}", escape(path)));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -334,6 +380,11 @@ impl Scan<'_> {
             for name in names {
                 self.expect(format!("{resources}{name}"), app, Part::Icon);
             }
+            let is_names = |p: &&&str| p.strip_prefix(&resources).and_then(NameFile::of).is_some();
+            let of_names = self.wanted.files.iter().filter(is_names).take(MAX_LANGUAGES);
+            self.pending.extend(of_names.map(|p| ((*p).to_owned(), (app, Part::Names))));
+            self.resources.push(resources);
+            self.named.push(app);
         }
         match self.apps.get_mut(app) {
             Some(old) => *old = found,
@@ -357,7 +408,7 @@ fn is_program_path(path: &str) -> bool {
 }
 
 /// Errors that end an inspection; all others only say that one part could not be read.
-pub(super) fn is_fatal(e: &Error) -> bool {
+pub(crate) fn is_fatal(e: &Error) -> bool {
     use mip_base::Kind;
     matches!(e.kind(), Kind::Cancelled | Kind::InputIo | Kind::InputChanged | Kind::Internal)
 }

@@ -206,7 +206,7 @@ fn keep(input: &mut Input, e: &TreeEntry, room: &mut u64, job: &Job) -> Result<O
     let limits = job.limits();
     let name = e.path.file_name();
     let whole = match name.rsplit_once('.').map(|(_, ext)| ext) {
-        Some("plist" | "strings") => e.size <= limits.plist_bytes,
+        Some("plist" | "strings" | "loctable") => e.size <= limits.plist_bytes,
         Some("icns" | "car") => e.size <= limits.small_file,
         _ => name == "CodeResources" && e.size <= limits.plist_bytes,
     };
