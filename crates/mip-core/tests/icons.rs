@@ -87,7 +87,7 @@ fn real_apps_have_the_icons_that_they_name() {
         ("app/sparkle-SparkleTestCodeSignApp.tar.gz", "Resources/AppIcon.icns", 256),
         ("dmg-udif/appledmg-example-fat32.dmg", "Resources/AppIcon.icns", 512),
         ("pkg-flat/munki-munkitools-2.8.1.2847.pkg", "Center.icns", 1024),
-        ("pkg-signed/Karabiner-DriverKit-VirtualHIDDevice-7.3.0.pkg", "Resources/app.icns", 512),
+        ("pkg-signed/Karabiner-DriverKit-VirtualHIDDevice-7.3.0.pkg", "Resources/app.icns", 1024),
     ] {
         let found = look(&dir.join(file));
         let icon = found.inspection.identity.icon.unwrap_or_else(|| panic!("{file}")).value;
@@ -148,7 +148,10 @@ fn names_in_other_languages() {
         ("ja", "Managed Software Center"),
         ("nb", "Managed Software Center"),
         ("nl", "Managed Software Center"),
-        ("ru", "\u{426}\u{435}\u{43d}\u{442}\u{440} \u{423}\u{43f}\u{440}\u{430}\u{432}\u{43b}\u{435}\u{43d}\u{438}\u{44f} \u{41f}\u{41e}"),
+        (
+            "ru",
+            "\u{426}\u{435}\u{43d}\u{442}\u{440} \u{423}\u{43f}\u{440}\u{430}\u{432}\u{43b}\u{435}\u{43d}\u{438}\u{44f} \u{41f}\u{41e}",
+        ),
         ("sv", "Managed Software Center"),
     ]);
     assert_eq!(names("pkg-flat/munki-munkitools-2.8.1.2847.pkg"), munki);

@@ -17,6 +17,12 @@ const CODESTREAM: &[u8] = b"\xff\x4f\xff\x51";
 
 const SIZ: u16 = 0xff51;
 const COD: u16 = 0xff52;
+const TLM: u16 = 0xff55;
+const PLT: u16 = 0xff58;
+const QCD: u16 = 0xff5c;
+const QCC: u16 = 0xff5d;
+const CRG: u16 = 0xff63;
+const COM: u16 = 0xff64;
 const SOT: u16 = 0xff90;
 const SOD: u16 = 0xff93;
 const EOC: u16 = 0xffd9;
@@ -207,8 +213,8 @@ fn headers(stream: &[u8]) -> Result<(u32, usize), String> {
         match marker {
             SIZ if found.is_none() => found = Some(size(body)?),
             COD if !coded => coded = coding(body).map(|()| true)?,
-            // Quantisation of all or of one plane, comments, and lengths of tile-parts.
-            0xff5c | 0xff5d | 0xff64 | 0xff55 | 0xff63 => {}
+            // Quantisation of all or of one plane, comments, lengths of tile-parts, offsets.
+            QCD | QCC | COM | TLM | CRG => {}
             m => return Err(format!("with the marker {m:#06x} in its header")),
         }
         at = at.saturating_add(2).saturating_add(len);
@@ -261,6 +267,24 @@ fn coding(body: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Where the data of a tile-part starts whose header goes on at `at`. Coding styles, orders and
+/// regions of one tile are nothing that icons have.
+fn tile(stream: &[u8], mut at: usize) -> Result<usize, String> {
+    let cut = || "is cut".to_owned();
+    for _ in 0..MAX_MARKERS {
+        let marker = be_u16(stream, at).ok_or_else(cut)?;
+        at = at.saturating_add(2);
+        match marker {
+            SOD => return Ok(at),
+            // Quantisation, comments, lengths of packets.
+            QCD | QCC | COM | PLT => {}
+            m => return Err(format!("with the marker {m:#06x} in the header of a tile")),
+        }
+        at = at.saturating_add(be_u16(stream, at).ok_or_else(cut)?.into());
+    }
+    Err("with too many markers".to_owned())
+}
+
 /// The tile-parts from `at` to the end: none may change what was checked. `SOT`: u16 length,
 /// u16 tile, u32 bytes of the part with its marker (0: to the end), u8, u8.
 fn parts(stream: &[u8], mut at: usize) -> Result<(), String> {
@@ -276,11 +300,9 @@ fn parts(stream: &[u8], mut at: usize) -> Result<(), String> {
             0 => stream.len(),
             len => at.saturating_add(len),
         };
-        let header = slice(stream, at.saturating_add(12), 2).ok_or_else(cut)?;
-        // Nothing but data may follow the start of a part: coding styles, orders and regions
-        // of one tile are nothing that icons have.
-        if be_u16(header, 0) != Some(SOD) || end < at.saturating_add(14) {
-            return Err("with settings of one tile".to_owned());
+        let data = tile(stream, at.saturating_add(12))?;
+        if end < data {
+            return Err(cut());
         }
         at = end;
     }
