@@ -10,6 +10,9 @@ pub(crate) const MAX_SIGNATURE: u64 = 64 << 20;
 /// Most blobs in one signature; `codesign` writes about ten.
 const MAX_BLOBS: u32 = 4096;
 
+/// Most bytes of padding behind a superblob; `codesign` leaves about 10,000.
+const MAX_PADDING: u64 = 1 << 20;
+
 const EMBEDDED: u32 = 0xFADE_0CC0;
 const DETACHED: u32 = 0xFADE_0CC1;
 
@@ -112,6 +115,37 @@ pub(crate) fn read(source: &Source, room: (u64, u64), job: &Job) -> Result<Vec<u
     let mut bytes = job.buffer("code signature", len, MAX_SIGNATURE)?;
     read_full_at(source, at, &mut bytes, Code::CodeSignature)?;
     Ok(bytes)
+}
+
+/// Where the first byte is that is not zero behind the superblob in its `room`: `codesign` asks
+/// for more room than it needs, and fills the rest with zeros. More than 1 MiB is not looked at,
+/// and is too much.
+///
+/// # Errors
+/// [`Code::InputIo`], [`Code::Cancelled`].
+pub(crate) fn stuffing(
+    source: &Source,
+    room: (u64, u64),
+    superblob: &[u8],
+    job: &Job,
+) -> Result<Option<u64>> {
+    let end = room.0.saturating_add(room.1);
+    let mut at = room.0.saturating_add(len64(superblob.len()));
+    if end.saturating_sub(at) > MAX_PADDING {
+        return Ok(Some(at));
+    }
+    let mut piece = [0_u8; 4096];
+    while at < end {
+        job.check()?;
+        let n = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
+        let now = piece.get_mut(..n).unwrap_or_default();
+        read_full_at(source, at, now, Code::InputIo)?;
+        if let Some(n) = now.iter().position(|b| *b != 0) {
+            return Ok(Some(at.saturating_add(len64(n))));
+        }
+        at = at.saturating_add(len64(n));
+    }
+    Ok(None)
 }
 
 /// The blobs of a superblob that starts at `start` of the file, in the order of slots.

@@ -61,6 +61,7 @@ pub fn check_image(
         range: (0, signature.0),
         signature,
         exact: true,
+        paged: None,
         outside: vec![(SLOT_REP_SPECIFIC, &trailer)],
     };
     let mut verdict = signature::check(&subject, check)?;

@@ -90,6 +90,7 @@ fn check_slice(
         range: (slice.offset, slice.size),
         signature: place,
         exact: false,
+        paged: embedded.is_some().then_some(SLOT_INFO),
         outside: outside.into_iter().filter_map(|(slot, bytes)| Some((slot, bytes?))).collect(),
     };
     let mut verdict = signature::check(&subject, check)?;

@@ -31,6 +31,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) exact: bool,
     /// What special slots outside the signature refer to: slot and bytes.
     pub(crate) outside: Vec<(u32, &'a [u8])>,
+    /// The one of them that is among the pages, so that it is covered without a slot.
+    pub(crate) paged: Option<u32>,
 }
 
 /// A signature that is being checked: the state only gets worse.
@@ -107,9 +109,13 @@ fn examine(subject: &Subject<'_>, check: &Check<'_>, verdict: &mut Verdict) -> R
         );
         verdict.problem(ClaimState::Invalid, why);
     }
+    if let Some(at) = blob::stuffing(subject.source, subject.signature, &superblob, check.job)? {
+        let why = format!("bytes from {at} on, behind the signature in its place, are not covered");
+        verdict.problem(ClaimState::Invalid, why);
+    }
     let blobs = blob::blobs(&superblob, subject.signature.0)?;
     let directories = directories(&blobs, subject.signature.0, verdict)?;
-    let Some(primary) = directories.first() else { return Ok(()) };
+    let primary = directories.first().ok_or_else(|| no_directory(subject.signature.0))?;
     let primary_bytes = primary.bytes;
     // The signature in the CMS is over the first one; macOS uses the one of the best hash.
     let mut best: Vec<CodeDirectory<'_>> = directories.clone();
@@ -125,6 +131,10 @@ fn examine(subject: &Subject<'_>, check: &Check<'_>, verdict: &mut Verdict) -> R
     Ok(())
 }
 
+fn no_directory(start: u64) -> Error {
+    Error::new(Code::CodeSignature, "the signature has no code directory").at(start)
+}
+
 /// The code directories, the first one first.
 fn directories<'a>(
     blobs: &[Blob<'a>],
@@ -132,9 +142,7 @@ fn directories<'a>(
     verdict: &mut Verdict,
 ) -> Result<Vec<CodeDirectory<'a>>> {
     let find = |slot| blobs.iter().find(move |b| b.slot == slot);
-    let primary = find(blob::SLOT_CODE_DIRECTORY).ok_or_else(|| {
-        Error::new(Code::CodeSignature, "the signature has no code directory").at(start)
-    })?;
+    let primary = find(blob::SLOT_CODE_DIRECTORY).ok_or_else(|| no_directory(start))?;
     let mut all = vec![CodeDirectory::read(primary)?];
     for other in (blob::ALTERNATES..=blob::ALTERNATES_END).filter_map(find) {
         match CodeDirectory::read(other) {
@@ -253,6 +261,7 @@ fn compare_specials(
                 (Some(_), None) => {
                     altered(format!("{what}: signed, and not there"));
                 }
+                (None, Some(_)) if subject.paged == Some(slot) => {}
                 // A linker signs the program alone.
                 (None, Some(_)) if directory.flags & LINKER_SIGNED != 0 => {
                     verdict.note(format!("{what}: not covered by the linker's signature"));
@@ -301,10 +310,12 @@ fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verd
     if let Some(why) = &claim.problem {
         verdict.note(format!("the CMS signature: {why}"));
     }
-    // macOS refuses a signature whose timestamp does not hold.
-    if let Some(t) = claim.timestamp.as_ref().filter(|t| t.state == ClaimState::Invalid) {
+    // macOS refuses a signature whose timestamp does not hold, or leads to no root of Apple's.
+    if let Some(t) = &claim.timestamp
+        && matches!(t.state, ClaimState::Invalid | ClaimState::Untrusted)
+    {
         let why = t.problem.as_deref().unwrap_or("does not hold");
-        verdict.problem(ClaimState::Invalid, format!("the timestamp: {why}"));
+        verdict.problem(t.state, format!("the timestamp: {why}"));
     }
     if let Some(why) = unvouched(claim, best) {
         verdict.problem(ClaimState::Invalid, why);

@@ -149,6 +149,18 @@ fn more_load_commands_than_sixteen_mebibytes_are_a_limit() {
 }
 
 #[test]
+fn what_is_no_program_is_an_error() {
+    // A Java class of version 52 begins like a fat file of 52 slices.
+    let class = [&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 52][..], &[0; 400]].concat();
+    let archive = [&b"!<arch>\n"[..], &[b' '; 100]].concat();
+    let of_archives = fat(&[((0x0100_000c, 0), archive.clone())], false);
+    for bytes in [class, archive, of_archives, b"#!/bin/sh\n".to_vec(), vec![0; 100], vec![]] {
+        let e = program_with(&bytes, &SPECIAL).unwrap_err();
+        assert_eq!(e.code(), Code::MachO, "{e}");
+    }
+}
+
+#[test]
 fn lies_of_a_fat_header_are_errors() {
     let one = Program::default().build();
     let good = fat(&[((0x0100_0007, 3), one.clone()), ((0x0100_000c, 0), one)], false);

@@ -255,6 +255,9 @@ fn an_info_plist_in_the_program_is_found() {
         assert_eq!(one(&program.build()).state, ClaimState::AdHoc);
         let other = Program { info_plist: Some(b"<plist><dicT/></plist>".to_vec()), ..program };
         assert_eq!(one(&other.build()).slots.altered, [1]);
+        // The pages cover it, with a slot or without.
+        let unsealed = Program { signature: Some(Signature::default()), ..other };
+        assert_eq!(one(&unsealed.build()).state, ClaimState::AdHoc);
     }
 }
 
@@ -304,7 +307,15 @@ fn bytes_that_no_hash_covers_are_found() {
     assert!(found.problems[1].contains("__LINKEDIT"));
     // Room that the signature does not fill belongs to it.
     let padded = Program::signed(Signature { padding: 9000, ..Signature::default() });
-    assert_eq!(one(&padded.build()).state, ClaimState::AdHoc);
+    let mut file = padded.build();
+    assert_eq!(one(&file).state, ClaimState::AdHoc);
+    // Nothing covers it: it must be empty.
+    let at = file.len() - 3000;
+    file[at] = 1;
+    let found = one(&file);
+    assert_eq!(found.state, ClaimState::Invalid);
+    let why = format!("bytes from {at} on, behind the signature in its place, are not covered");
+    assert_eq!(found.problems, [why]);
     // The code limit stops short of the signature, with a hash for each page that it covers.
     let file = Program::default().build();
     let at = file.windows(4).position(|w| w == 0xfade_0c02_u32.to_be_bytes()).unwrap();
