@@ -289,7 +289,12 @@ fn limits_reach_the_library() {
 #[test]
 fn inspect_shows_values_with_their_source() {
     let text = mip(&["inspect", &sample()]).exits(0).text();
-    for part in ["Identity\n", "identifier", "version", "(from ", "Receipts\n"] {
+    for part in ["Identity\n", "identifier", "version", "(CFBundleIdentifier)", "Receipts\n"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    let text = mip(&["inspect", &sample(), "--explain"]).exits(0).text();
+    for part in ["Primary app\n", "\nversion: ", "  won   ", "rule  short-version: "] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let v = mip(&["inspect", &sample(), "--json", "--hash"]).exits(0).json();

@@ -161,6 +161,7 @@ Examples:
   curl -s https://example.com/Tool.pkg | mip inspect - --stdin-name Tool.pkg
   mip inspect Tool.dmg --licence --verify-image
   mip inspect Tool.pkg --icon tool.png
+  mip inspect Tool.pkg --explain --scripts
   mip inspect Suite.pkg --primary-app com.example.editor")]
 pub(crate) struct InspectArgs {
     /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
@@ -174,6 +175,12 @@ pub(crate) struct InspectArgs {
     /// Also print the text of a disk image's licence agreement
     #[arg(long)]
     pub(crate) licence: bool,
+    /// Show for every value the rule that picked it, where it was read, and what lost against it
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Also show the first lines of the package's scripts
+    #[arg(long)]
+    pub(crate) scripts: bool,
     /// Write the icon to this file, as PNG
     #[arg(long, value_name = "OUT.png")]
     pub(crate) icon: Option<PathBuf>,

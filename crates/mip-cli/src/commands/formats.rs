@@ -2,6 +2,7 @@
 
 use mip_base::{CODES, Kind};
 use mip_core::FORMATS;
+use mip_core::inspection::WARNINGS;
 use serde_json::json;
 
 use crate::context::Reply;
@@ -36,7 +37,7 @@ const OTHERS: &[(u8, &str, &str)] = &[
     (143, "terminated", "stopped by SIGTERM"),
 ];
 
-/// Every exit status with the codes behind it.
+/// Every exit status with the codes behind it, and the warnings.
 pub(crate) fn exit_codes() -> Reply {
     let mut rows: Vec<(u8, &str, &str, Option<Kind>)> =
         OTHERS.iter().map(|(exit, word, meaning)| (*exit, *word, *meaning, None)).collect();
@@ -56,7 +57,17 @@ pub(crate) fn exit_codes() -> Reply {
         list.push(json!({ "exit": exit, "kind": word, "meaning": meaning, "codes": codes }));
     }
     text.push_str("\nWith several inputs the status is that of the first failure.\n");
-    Reply::done(text, json!({ "schema_version": SCHEMA_VERSION, "exit_codes": list }))
+    text.push_str("\nWarnings; --deny CODE makes one of them an error (E_DENIED):\n\n");
+    let mut warnings = Vec::new();
+    for w in WARNINGS {
+        text.push_str(&format!("     {:<24} {}\n", w.code, w.meaning));
+        let row = json!({ "code": w.code, "meaning": w.meaning, "advice": w.advice });
+        warnings.push(row);
+    }
+    let json = json!({
+        "schema_version": SCHEMA_VERSION, "exit_codes": list, "warnings": warnings,
+    });
+    Reply::done(text, json)
 }
 
 #[cfg(test)]
@@ -70,6 +81,15 @@ mod tests {
             let line = format!("       {:<22} ", c.code.text());
             assert_eq!(reply.text.matches(&line).count(), 1, "{}", c.code.text());
         }
+        for w in WARNINGS {
+            assert_eq!(
+                reply.text.matches(&format!("     {:<24} ", w.code)).count(),
+                1,
+                "{}",
+                w.code
+            );
+        }
+        assert_eq!(reply.json["warnings"].as_array().unwrap().len(), WARNINGS.len());
         let json = reply.json["exit_codes"].as_array().unwrap();
         let exits: Vec<u64> = json.iter().map(|r| r["exit"].as_u64().unwrap()).collect();
         assert!(exits.windows(2).all(|w| w[0] < w[1]), "{exits:?}");

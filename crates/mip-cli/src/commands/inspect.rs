@@ -11,11 +11,13 @@ use crate::args::{InspectArgs, LookArgs, PolicyOfSource, Scan, SignatureChoice};
 use crate::commands::shown;
 use crate::context::{Context, Reply, about};
 use crate::output::json;
-use crate::output::text::{Rows, bytes};
+use crate::output::text::{Rows, bytes, wrapped};
 use crate::password::Source;
 
+mod explain;
 mod image;
 mod mdm;
+mod scripts;
 mod trust;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
@@ -28,6 +30,7 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     options.at = args.at;
     options.hash = args.hash;
     options.licence_text = args.licence;
+    options.script_lines = args.scripts;
     let mut work = |password: Option<&Password>| {
         options.image_password = password.cloned();
         mip_core::inspect_full(&input, &options, &job)
@@ -43,7 +46,7 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
         let lost = Output::file(path).force(args.force).write(&input, &png)?;
         inspection.warnings.extend(lost.map(|w| Warning::new("W_DURABILITY", w)));
     }
-    let mut reply = Reply::done(text(&inspection), json::value(&inspection)?);
+    let mut reply = Reply::done(text(&inspection, args.explain), json::value(&inspection)?);
     // The report is given, and then the refusal.
     if let Err(e) = policy.check(&inspection, &inspection.warnings).map_err(place) {
         reply.exit = context.exit(&e);
@@ -85,17 +88,23 @@ pub(crate) fn options(args: &LookArgs) -> InspectOptions {
     options
 }
 
-fn text(i: &Inspection) -> String {
+fn text(i: &Inspection, explain: bool) -> String {
     // The name is escaped already.
     let mut out = format!("{}\n", i.input.name);
     out.push_str(&input(i).text());
     if let Some(image) = &i.image {
         section(&mut out, "Disk image", &image::rows(image));
     }
-    section(&mut out, "Identity", &identity(i));
+    if explain {
+        out.push_str(&explain::text(i));
+    } else {
+        section(&mut out, "Identity", &identity(i));
+    }
     section(&mut out, "Installer", &installer(i));
     for (n, c) in i.installer.components.iter().enumerate() {
-        section(&mut out, &format!("Component {}", n.saturating_add(1)), &component(c));
+        let title = format!("Component {}", n.saturating_add(1));
+        section(&mut out, &title, &component(c));
+        out.push_str(&scripts::text(c));
     }
     for app in &i.apps {
         let note = match (app.primary, app.nested) {
@@ -107,16 +116,12 @@ fn text(i: &Inspection) -> String {
     }
     let mut receipts = Rows::new();
     for r in &i.installer.receipts {
-        receipts.with(&escape(&r.id), escape(&r.version), &source(&r.source, i));
+        receipts.origin(&escape(&r.id), escape(&r.version), &source(&r.source, i));
     }
     section(&mut out, "Receipts", &receipts);
     trust::sections(&mut out, i);
     section(&mut out, "Apple MDM", &mdm::rows(i, false));
-    let mut warnings = Rows::new();
-    for w in &i.warnings {
-        warnings.add(w.code, w.message.clone());
-    }
-    section(&mut out, "Warnings", &warnings);
+    out.push_str(&warnings(&i.warnings));
     let mut notes = Rows::new();
     for n in &i.notes {
         notes.add("note", escape(n));
@@ -134,14 +139,32 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
     }
 }
 
-/// `from PackageInfo pkg-info@identifier`: the place without the input's own name, and the key.
-fn source(p: &Provenance, i: &Inspection) -> String {
-    let inside = p.place.strip_prefix(&i.input.name).and_then(|rest| rest.strip_prefix("//"));
-    match (inside.unwrap_or(&p.place), &p.key) {
-        ("", _) => p.rule.to_owned(),
-        (place, Some(key)) => format!("from {place} {}", escape(key)),
-        (place, None) => format!("from {place}, {}", p.rule),
+/// The warnings, what to do after the last one of each code.
+fn warnings(all: &[Warning]) -> String {
+    let mut out = String::new();
+    if !all.is_empty() {
+        out.push_str("\nWarnings\n");
     }
+    for (n, w) in all.iter().enumerate() {
+        out.push_str(&wrapped(&format!("  {}  {}", w.code, w.message), "      "));
+        let next = all.get(n.saturating_add(1));
+        if !w.advice.is_empty() && next.is_none_or(|next| next.code != w.code) {
+            out.push_str(&wrapped(&format!("      -> {}", w.advice), "         "));
+        }
+    }
+    out
+}
+
+/// Where a value comes from, short: `CFBundleVersion`, `Distribution title`, `Mach-O`. The place
+/// in full is what `--explain` and JSON give.
+fn source(p: &Provenance, i: &Inspection) -> String {
+    let Some(key) = &p.key else { return p.rule.to_owned() };
+    let key = escape(key);
+    let file = p.place.rsplit('/').next().unwrap_or_default();
+    if p.place == i.input.name || matches!(file, "" | "Info.plist") || key == "Mach-O" {
+        return key;
+    }
+    format!("{file} {key}")
 }
 
 /// One row for a fact, where there is one.
@@ -153,7 +176,7 @@ fn fact<T>(
     show: impl Fn(&T) -> String,
 ) {
     if let Some(f) = f {
-        rows.with(label, show(&f.value), &source(&f.source, i));
+        rows.origin(label, show(&f.value), &source(&f.source, i));
     }
 }
 
@@ -342,20 +365,62 @@ mod tests {
 
     #[test]
     fn values_show_their_source_and_cannot_move_the_cursor() {
-        let shown = text(&sample());
+        let shown = text(&sample(), false);
         assert!(
-            shown.contains("com.\\u{1b}[2Jexample  (from PackageInfo pkg-info@identifier)"),
+            shown.contains("com.\\u{1b}[2Jexample  (PackageInfo pkg-info@identifier)"),
             "{shown}"
         );
-        assert!(shown.contains("(from Sample.pkg, file-name)"), "{shown}");
+        assert!(shown.contains("Sample                   (file-name)"), "{shown}");
         assert!(shown.contains("12345 bytes (12.0 KiB)"), "{shown}");
         assert!(shown.contains("Warnings\n  W_TEST  something to know"), "{shown}");
         assert!(!shown.contains('\u{1b}'));
     }
 
     #[test]
+    fn advice_follows_the_last_warning_of_a_code() {
+        let two = [Warning::new("W_NO_VERSION", "a"), Warning::new("W_NO_VERSION", "b")];
+        assert_eq!(
+            warnings(&two),
+            "\nWarnings\n  W_NO_VERSION  a\n  W_NO_VERSION  b\n      -> give one with --set-version\n"
+        );
+    }
+
+    #[test]
+    fn an_explanation_has_the_winner_the_losers_and_the_rules() {
+        let mut i = sample();
+        let lost = Fact::new(
+            "2".to_owned(),
+            "Sample.pkg//Distribution",
+            Some("product@version"),
+            "product",
+        );
+        let mut version = Fact::new(
+            "1.5".to_owned(),
+            "Sample.pkg//Payload//A.app/Contents/Info.plist",
+            Some("CFBundleShortVersionString"),
+            "short-version",
+        );
+        version.others =
+            vec![mip_core::inspection::Candidate { value: lost.value, source: lost.source }];
+        i.identity.version = Some(version);
+        let shown = text(&i, true);
+        let want = "\
+version: 1.5
+  won   1.5
+        in    Payload//A.app/Contents/Info.plist, CFBundleShortVersionString
+        rule  short-version: The app's short version: it is not empty and starts with a digit.
+  lost  2
+        in    Distribution, product@version
+        rule  product: The product of the Distribution.
+";
+        assert!(shown.contains(want), "{shown}");
+        assert!(shown.contains("name: Sample\n"), "{shown}");
+        assert!(!shown.contains("\nIdentity\n") && !shown.contains('\u{1b}'));
+    }
+
+    #[test]
     fn sections_without_content_are_left_out() {
-        let shown = text(&Inspection::new(InputInfo::default()));
+        let shown = text(&Inspection::new(InputInfo::default()), false);
         for absent in ["Installer", "Receipts", "Warnings", "App "] {
             assert!(!shown.contains(absent), "{absent}: {shown}");
         }

@@ -26,7 +26,12 @@ fn one_line(text: &str) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     rows: Vec<(String, String, String)>,
+    /// Rows, by index, whose remark says only where the value is from.
+    origins: Vec<usize>,
 }
+
+/// Columns of a line; only text that has no place to break is longer.
+const WIDTH: usize = 100;
 
 /// Values longer than this do not push the remarks of all the others to the right.
 const VALUE_COLUMN: usize = 44;
@@ -53,6 +58,12 @@ impl Rows {
         self.rows.push((label.to_owned(), value.into(), remark.to_owned()));
     }
 
+    /// A row with the origin of its value, which is left out where the line would be too long.
+    pub(crate) fn origin(&mut self, label: &str, value: impl Into<String>, origin: &str) {
+        self.origins.push(self.rows.len());
+        self.with(label, value, origin);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -64,17 +75,42 @@ impl Rows {
         let fits = self.rows.iter().filter(|r| !r.2.is_empty()).map(|r| chars(&r.1));
         let values = fits.filter(|n| *n <= VALUE_COLUMN).max().unwrap_or(0);
         let mut out = String::new();
-        for (label, value, remark) in &self.rows {
-            let line = if remark.is_empty() {
-                format!("  {label:<labels$}  {value}")
-            } else {
-                format!("  {label:<labels$}  {value:<values$}  ({remark})")
-            };
+        for (n, (label, value, remark)) in self.rows.iter().enumerate() {
+            let plain = format!("  {label:<labels$}  {value}");
+            let full = format!("  {label:<labels$}  {value:<values$}  ({remark})");
+            let long = self.origins.contains(&n) && chars(&full) > WIDTH;
+            let line = if remark.is_empty() || long { plain } else { full };
             out.push_str(line.trim_end());
             out.push('\n');
         }
         out
     }
+}
+
+/// Text broken at blanks into lines of at most [`WIDTH`] columns; `indent` goes before all but the
+/// first. Ends with a line break.
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
+    let chars = |s: &str| s.chars().count();
+    let start = text.len().saturating_sub(text.trim_start().len());
+    let (first, rest) = text.split_at_checked(start).unwrap_or(("", text));
+    let mut out = first.to_owned();
+    let mut column = chars(first);
+    let mut fresh = true;
+    for word in rest.split_inclusive(' ') {
+        let width = chars(word.trim_end());
+        if !fresh && column.saturating_add(width) > WIDTH {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.push_str(indent);
+            column = chars(indent);
+        }
+        out.push_str(word);
+        column = column.saturating_add(chars(word));
+        fresh = false;
+    }
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('\n');
+    out
 }
 
 /// `12345 bytes`, with a rounded form from 10 KiB on.
@@ -130,6 +166,21 @@ mod tests {
                identifier  com.example  (from Info.plist)\n  \
                size        1 byte\n"
         );
+    }
+
+    #[test]
+    fn an_origin_gives_way_and_long_text_is_wrapped() {
+        let mut rows = Rows::new();
+        rows.origin("name", "x".repeat(90), "Info.plist");
+        rows.with("name", "x".repeat(90), "stays");
+        let text = rows.text();
+        assert!(!text.contains("Info.plist") && text.contains("(stays)"), "{text}");
+        let long = format!("  W_X  {}", "word ".repeat(40));
+        let shown = wrapped(&long, "      ");
+        assert!(shown.lines().all(|l| l.len() <= 100 && l.trim_end() == l), "{shown}");
+        assert!(shown.lines().skip(1).all(|l| l.starts_with("      word")), "{shown}");
+        assert_eq!(shown.matches("word").count(), 40);
+        assert_eq!(wrapped(&"y".repeat(300), ""), format!("{}\n", "y".repeat(300)));
     }
 
     #[test]

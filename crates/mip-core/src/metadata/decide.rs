@@ -55,7 +55,10 @@ fn identity(found: &Inspection, app: Option<&AppInfo>, rule: &'static str, open:
     let of_app = |f: fn(&AppInfo) -> &Option<Fact<String>>| {
         app.and_then(|a| f(a).as_ref()).map(|f| by(f, rules::APP))
     };
-    let archs = app.and_then(|a| a.architectures.as_ref()).map(|f| by(f, rules::APP));
+    let archs = first([
+        app.and_then(|a| a.architectures.as_ref()).map(|f| by(f, rules::APP)),
+        installer.host_architectures.clone(),
+    ]);
     Identity {
         bundle_id: if open { None } else { bundle_id(installer, app, rule) },
         name: name(found, app),
@@ -64,7 +67,7 @@ fn identity(found: &Inspection, app: Option<&AppInfo>, rule: &'static str, open:
         bundle_version: of_app(|a| &a.bundle_version),
         min_os: min_os(installer, app),
         max_os: max_os(installer, app),
-        architectures: archs.or_else(|| installer.host_architectures.clone()),
+        architectures: archs,
         category: of_app(|a| &a.category),
         copyright: of_app(|a| &a.copyright),
         icon: app.and_then(|a| a.icon.as_ref()).map(|f| by(f, rules::APP)),

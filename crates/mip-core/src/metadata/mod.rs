@@ -11,4 +11,5 @@ mod version;
 pub use apps::app_info;
 pub use check::{check_id, check_name, check_version};
 pub use decide::{decide, is_placeholder};
+pub use primary::AppRank;
 pub use version::{compare_versions, is_suspicious, is_usable};

@@ -19,8 +19,9 @@ pub(super) enum Choice {
 }
 
 /// How likely an app is what the installer is about; lower is likelier.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AppRank {
     /// Lands in `/Applications` itself.
     Applications,
     /// Stands at the root of its payload or archive.
@@ -29,15 +30,36 @@ enum Rank {
     BelowApplications,
     /// Lands elsewhere.
     Elsewhere,
+    /// Lies inside another bundle: no candidate.
+    Nested,
 }
 
-fn rank(app: &AppInfo) -> Rank {
-    let below = app.install_path.as_deref().and_then(|p| p.strip_prefix("/Applications/"));
-    match below {
-        Some(rest) if !rest.contains('/') => Rank::Applications,
-        _ if !app.path.contains('/') => Rank::Root,
-        Some(_) => Rank::BelowApplications,
-        None => Rank::Elsewhere,
+impl AppRank {
+    /// The rank of an app, by where it lands and stands.
+    #[must_use]
+    pub fn of(app: &AppInfo) -> Self {
+        if app.nested {
+            return Self::Nested;
+        }
+        let below = app.install_path.as_deref().and_then(|p| p.strip_prefix("/Applications/"));
+        match below {
+            Some(rest) if !rest.contains('/') => Self::Applications,
+            _ if !app.path.contains('/') => Self::Root,
+            Some(_) => Self::BelowApplications,
+            None => Self::Elsewhere,
+        }
+    }
+
+    /// What it means, in words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Applications => "lands in /Applications itself",
+            Self::Root => "stands at the root of its payload, archive or folder",
+            Self::BelowApplications => "lands in a folder of /Applications",
+            Self::Elsewhere => "lands elsewhere",
+            Self::Nested => "is inside another bundle",
+        }
     }
 }
 
@@ -53,16 +75,18 @@ pub(super) fn choose(found: &Inspection, given: Option<&str>) -> Result<Choice> 
     let main: Vec<usize> =
         apps.iter().enumerate().filter(|(_, a)| !a.nested).map(|(i, _)| i).collect();
     let get = |i: &usize| apps.get(*i);
-    let Some(best) = main.iter().filter_map(get).map(rank).min() else { return Ok(Choice::None) };
+    let Some(best) = main.iter().filter_map(get).map(AppRank::of).min() else {
+        return Ok(Choice::None);
+    };
     let best_ones: Vec<usize> =
-        main.iter().copied().filter(|i| get(i).map(rank) == Some(best)).collect();
+        main.iter().copied().filter(|i| get(i).map(AppRank::of) == Some(best)).collect();
     if let [only] = best_ones.as_slice() {
         let rule = match best {
             _ if main.len() == 1 => rules::ONLY_APP,
-            Rank::Applications => rules::APPLICATIONS,
-            Rank::Root => rules::PAYLOAD_ROOT,
-            Rank::BelowApplications => rules::BELOW_APPLICATIONS,
-            Rank::Elsewhere => rules::ONLY_APP,
+            AppRank::Applications => rules::APPLICATIONS,
+            AppRank::Root => rules::PAYLOAD_ROOT,
+            AppRank::BelowApplications => rules::BELOW_APPLICATIONS,
+            AppRank::Elsewhere | AppRank::Nested => rules::ONLY_APP,
         };
         return Ok(Choice::One(*only, rule));
     }

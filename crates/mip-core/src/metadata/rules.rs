@@ -40,3 +40,28 @@ words! {
     PLIST_ARCHITECTURES = "plist-architectures", "From LSArchitecturePriority, because the program itself was not read.";
     LISTED = "listed", "From the list of bundles of a package, because the app itself was not read.";
 }
+
+/// What a word means; empty for a word that is none of ours.
+#[must_use]
+pub fn meaning(rule: &str) -> &'static str {
+    ALL.iter().find(|(word, _)| *word == rule).map_or("", |(_, meaning)| meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_say_something() {
+        for (i, (word, meaning)) in ALL.iter().enumerate() {
+            assert!(
+                meaning.ends_with('.') && word.chars().all(|c| c == '-' || c.is_ascii_lowercase())
+            );
+            assert!(ALL.iter().skip(i + 1).all(|(other, _)| other != word), "{word}");
+        }
+        assert_eq!(
+            (meaning("sum"), meaning("none of ours")),
+            ("A sum over the component packages.", "")
+        );
+    }
+}
