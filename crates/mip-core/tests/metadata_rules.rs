@@ -9,11 +9,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use mip_core::inspection::{Fact, Inspection, InstallerKind};
 use mip_core::metadata::{AppRank, rules};
 use mip_core::signing::Password;
-use mip_core::{Code, Input, InspectOptions, Job, inspect};
+use mip_core::{Code, Input, InspectOptions, Job, SignatureScan, inspect};
 use mip_testkit::shared::{expected, fixtures};
 use serde_json::Value;
 
@@ -34,10 +35,27 @@ fn password(dir: &Path, path: &str) -> Option<String> {
     expected(dir, path)["password"].as_str().map(str::to_owned)
 }
 
-fn look(dir: &Path, path: &str) -> Result<Inspection, mip_core::Error> {
-    let mut options = InspectOptions::new();
-    options.image_password = password(dir, path).map(Password::new);
-    inspect(&Input::path(dir.join(path)), &options, &Job::default())
+type Look = Result<Inspection, mip_core::Error>;
+
+/// What is found in each of them; every one is looked at once.
+fn looks(dir: &Path) -> &'static [(String, Look)] {
+    static LOOKS: OnceLock<Vec<(String, Look)>> = OnceLock::new();
+    LOOKS.get_or_init(|| {
+        let look = |path: &String| {
+            let mut options = InspectOptions::new();
+            options.image_password = password(dir, path).map(Password::new);
+            // The rules do not ask who signed.
+            options.signatures = SignatureScan::Never;
+            inspect(&Input::path(dir.join(path)), &options, &Job::default())
+        };
+        paths(dir)
+            .into_iter()
+            .map(|p| {
+                let found = look(&p);
+                (p, found)
+            })
+            .collect()
+    })
 }
 
 /// Whether there is something to decide: an app, or a package.
@@ -98,12 +116,12 @@ those that other programs read in the same file. Images and archives without any
 |---|---|---|---|---|---|---|
 ";
     let mut refused = String::new();
-    for path in paths(dir) {
-        match look(dir, &path) {
-            Ok(i) if is_installer(&i) => out += &row(&path, &i),
+    for (path, found) in looks(dir) {
+        match found {
+            Ok(i) if is_installer(i) => out += &row(path, i),
             Ok(i) if i.warnings.iter().any(|w| w.code == "W_AMBIGUOUS") => {
                 let w = i.warnings.iter().find(|w| w.code == "W_AMBIGUOUS").unwrap();
-                writeln!(refused, "| {} | `{}` | {} |", cell(&path), w.code, cell(&w.message))
+                writeln!(refused, "| {} | `{}` | {} |", cell(path), w.code, cell(&w.message))
                     .unwrap();
             }
             Ok(_) => {}
@@ -111,7 +129,7 @@ those that other programs read in the same file. Images and archives without any
                 let code = e.code().text();
                 let not_meant = ["xar/", "malformed/"].iter().any(|p| path.starts_with(p));
                 if !not_meant {
-                    writeln!(refused, "| {} | `{code}` | {} |", cell(&path), cell(e.message()))
+                    writeln!(refused, "| {} | `{code}` | {} |", cell(path), cell(e.message()))
                         .unwrap();
                 }
             }
@@ -183,13 +201,10 @@ fn known(dir: &Path, path: &str, into: &mut BTreeSet<String>) -> bool {
 fn every_choice_is_a_value_that_independent_tools_read() {
     let Some(dir) = fixtures("every_choice_is_a_value_that_independent_tools_read") else { return };
     let mut compared = 0;
-    for path in paths(&dir) {
-        let Ok(i) = look(&dir, &path) else { continue };
-        if !is_installer(&i) {
-            continue;
-        }
+    for (path, found) in looks(&dir) {
+        let Some(i) = found.as_ref().ok().filter(|i| is_installer(i)) else { continue };
         let mut values = BTreeSet::new();
-        if !known(&dir, &path, &mut values) {
+        if !known(&dir, path, &mut values) {
             continue;
         }
         let id = &i.identity;
@@ -229,9 +244,9 @@ fn every_rule_is_a_word_of_the_table() {
     }
     let Some(dir) = fixtures("every_rule_is_a_word_of_the_table") else { return };
     let mut seen = BTreeSet::new();
-    for path in paths(&dir) {
-        match look(&dir, &path) {
-            Ok(i) => check(&path, &serde_json::to_value(&i).unwrap(), &mut seen),
+    for (path, found) in looks(&dir) {
+        match found {
+            Ok(i) => check(path, &serde_json::to_value(i).unwrap(), &mut seen),
             Err(e) => assert_ne!(e.code(), Code::Internal, "{path}"),
         }
     }

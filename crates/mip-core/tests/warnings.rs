@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use mip_core::inspection::{Inspection, WARNINGS};
 use mip_core::{Input, InspectOptions, Job, inspect};
-use mip_testkit::app::{App, Cpu};
-use mip_testkit::pkg::{Component, Product};
+use mip_testkit::apfs;
+use mip_testkit::app::{App, Cpu, plist};
+use mip_testkit::pkg::{Component, Product, bundle_style};
 use mip_testkit::tree::Tree;
 
 fn look(name: &str, bytes: Vec<u8>) -> Inspection {
@@ -45,7 +46,9 @@ fn scripted(text: &str) -> Inspection {
 fn a_good_installer_has_no_warning() {
     let codes = |i: &Inspection| i.warnings.iter().map(|w| w.code).collect::<Vec<_>>();
     // Whether the test's app and package are signed is another matter.
-    let about_trust = |c: &&str| !c.contains("SIGN") && !c.contains("TICKET");
+    let about_trust = |c: &&str| {
+        !["SIGN", "TICKET", "ADHOC", "SEAL", "APPLE"].iter().any(|part| c.contains(part))
+    };
     let quiet = |i: &Inspection| codes(i).into_iter().filter(about_trust).collect::<Vec<_>>();
     assert_eq!(quiet(&zip(app())), Vec::<&str>::new());
     let i = product(|p| p.host_architectures("arm64,x86_64"));
@@ -71,15 +74,6 @@ fn each_check_is_triggered_by_what_it_is_for() {
                     .collect::<Vec<u8>>()
             })),
             "PowerPC",
-        ),
-        (
-            "W_ARCHITECTURES_DIFFER",
-            product(|p| {
-                let tree = app().cpus(&[Cpu::Arm64]).tree();
-                p.component("d.pkg", component(&tree).install_location("/opt"))
-                    .host_architectures("x86_64")
-            }),
-            "",
         ),
         ("W_ROSETTA_TO_INSTALL", product(|p| p), "hostArchitectures"),
         ("W_LICENCE", product(|p| p.element("<license file=\"l.rtf\"/>")), "agreement"),
@@ -181,11 +175,7 @@ fn each_check_is_triggered_by_what_it_is_for() {
         ("W_SCRIPT_SYSTEM", scripted("#!/bin/sh\nrm -rf /System/Library/x\n"), "/System/Library/x"),
     ];
     for (code, found, part) in cases {
-        // Two copies of an app for two places are one for the rules; the warning is of the first.
         let all: Vec<_> = found.warnings.iter().filter(|w| w.code == code).collect();
-        if code == "W_ARCHITECTURES_DIFFER" {
-            continue;
-        }
         assert_eq!(all.len(), 1, "{code}: {:#?}", found.warnings);
         assert!(all[0].message.contains(part), "{code}: {}", all[0].message);
         assert!(!all[0].advice.is_empty(), "{code}");
@@ -268,6 +258,12 @@ fn codes_in(text: &str) -> BTreeSet<String> {
 /// Placeholders that stand for any code.
 const NO_CODES: &[&str] = &["W_CODE", "W_TEST"];
 
+/// Rows without a test: what gives them cannot be brought about everywhere.
+const UNTESTED: &[&str] = &[
+    // A disk that takes the bytes and then does not say that it has them.
+    "W_DURABILITY",
+];
+
 #[test]
 fn every_warning_is_in_the_table_and_every_row_is_given_and_tested() {
     let mut given: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -290,10 +286,82 @@ fn every_warning_is_in_the_table_and_every_row_is_given_and_tested() {
     assert!(unknown.is_empty(), "given, but in no row: {unknown:?}");
     let never: Vec<_> = rows.iter().filter(|r| !given.contains_key(**r)).collect();
     assert!(never.is_empty(), "rows that nothing gives: {never:?}");
-    let untested: Vec<_> = rows.iter().filter(|r| !tested.contains(**r)).collect();
+    let untested: Vec<_> =
+        rows.iter().filter(|r| !tested.contains(**r) && !UNTESTED.contains(r)).collect();
     assert!(untested.is_empty(), "rows without a test that names them: {untested:?}");
     for w in WARNINGS {
         assert!(w.meaning.ends_with('.') && w.meaning.len() > 15, "{}: {}", w.code, w.meaning);
         assert!(!w.advice.is_empty() && !w.advice.ends_with('.'), "{}: {}", w.code, w.advice);
     }
+}
+
+/// What cannot be read is a warning that names it, and the rest of the installer is still told.
+#[test]
+fn what_cannot_be_read_or_used_is_said() {
+    use mip_testkit::xar::{Encoding, XarBuilder};
+    let has = |i: &Inspection, code: &str| {
+        assert!(i.warnings.iter().any(|w| w.code == code), "{code}: {:#?}", i.warnings);
+    };
+    has(&zip(app().key("DTPlatformName", Some("iphoneos"))), "W_OTHER_PLATFORM");
+    let icon = app().key("CFBundleIconFile", Some("Bad"));
+    has(&zip(icon.file("Contents/Resources/Bad.icns", 0o644, "rubbish")), "W_ICON");
+
+    let c = component(&app().tree()).script("postinstall", "#!/bin/sh\n");
+    let input = Input::source("Tool.pkg", Arc::new(c.flat()));
+    let mut options = InspectOptions::new();
+    options.payload_scan = mip_core::PayloadScan::Never;
+    has(&inspect(&input, &options, &Job::default()).unwrap(), "W_SCRIPTS_NOT_READ");
+    let xar = XarBuilder::new().file("PackageInfo", c.package_info(), Encoding::Gzip).file(
+        "Scripts",
+        "rubbish that is no archive",
+        Encoding::None,
+    );
+    has(&look("Tool.pkg", xar.build()), "W_SCRIPTS_UNREADABLE");
+
+    let old = bundle_style(
+        "Old.pkg",
+        &[("CFBundleIdentifier", "com.example.old"), ("CFBundleShortVersionString", "3")],
+        &app().tree(),
+    );
+    let meta = Tree::new()
+        .file(
+            "All.mpkg/Contents/Info.plist",
+            0o644,
+            plist(&[("CFBundleIdentifier", "com.example")]),
+        )
+        .tree("All.mpkg/Contents/Packages", &old)
+        .file("All.mpkg/Contents/Packages/Flat.pkg", 0o644, "rubbish")
+        .file("All.mpkg/Contents/distribution.dist", 0o644, "<html/>");
+    let i = look("All.zip", meta.zip());
+    has(&i, "W_COMPONENT_NOT_READ");
+    has(&i, "W_DISTRIBUTION_UNREADABLE");
+    assert_eq!(i.installer.components.len(), 1);
+
+    let volume = apfs::Volume::new("Data").file("a.txt", "1");
+    let (image, _) = apfs::Container::new().volume(volume).build();
+    has(&look("Data.dmg", image), "W_NOTHING_TO_INSTALL");
+}
+
+/// Warnings of a conversion.
+#[test]
+fn a_conversion_says_what_it_did_not_read_and_who_signs() {
+    use mip_core::signing::{FileSigner, IdentityOptions, create_identity};
+    use mip_core::{Convert, Limits, MemoryFile, Output};
+    let run = |convert: Convert, bytes: &[u8]| {
+        let input = Input::source("Tool.pkg", Arc::new(bytes.to_vec()));
+        let out = Output::sink(Arc::new(MemoryFile::new()));
+        convert.run(&input, &out, &Job::default()).unwrap().warnings
+    };
+    let blind = Convert::new().id("com.example").name("X").version("1").allow_unreadable(true);
+    let all = run(blind.unsigned(), b"xar!rubbish that nobody reads......");
+    assert!(all.iter().any(|w| w.code == "W_UNREAD"), "{all:#?}");
+
+    let mut options = IdentityOptions::new("test");
+    options.days = 1;
+    let id = create_identity(&options).unwrap();
+    let (key, chain) = (id.key_pem.as_bytes(), id.certificate_pem.as_bytes());
+    let signer = FileSigner::from_pem(key, chain, None, &Limits::default()).unwrap();
+    let bytes = component(&app().tree()).flat();
+    let all = run(Convert::new().signer(Arc::new(signer)), &bytes);
+    assert!(all.iter().any(|w| w.code == "W_SIGNER"), "{all:#?}");
 }
