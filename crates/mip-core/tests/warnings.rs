@@ -358,7 +358,7 @@ fn a_conversion_says_what_it_did_not_read_and_what_runs() {
     let all = run(blind.unsigned(), b"xar!rubbish that nobody reads......");
     assert!(all.iter().any(|w| w.code == "W_UNREAD"), "{all:#?}");
 
-    let scripted = Convert::new().unsigned().preinstall("#!/usr/bin/python\n");
+    let scripted = Convert::new().unsigned().preinstall(b"#!/usr/bin/python\n".to_vec());
     let all = run(scripted, &component(&app().tree()).flat());
     assert!(all.iter().any(|w| w.code == "W_GIVEN_SCRIPT"), "{all:#?}");
     let bytes =

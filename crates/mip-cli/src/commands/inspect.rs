@@ -120,7 +120,7 @@ fn text(i: &Inspection, explain: bool) -> String {
     }
     section(&mut out, "Receipts", &receipts);
     trust::sections(&mut out, i);
-    section(&mut out, "Apple MDM", &mdm::rows(i, false));
+    section(&mut out, "Apple MDM", &mdm::rows(i, explain));
     out.push_str(&warnings(&i.warnings));
     let mut notes = Rows::new();
     for n in &i.notes {
