@@ -11,7 +11,7 @@ use mip_base::{
 };
 use mip_codesign::Check;
 use mip_signing::apple::{self, ClaimState, Content, RsaClaim, SignatureClaim};
-use mip_xar::{Checksum, SignatureStyle, Xar, XarFile, XarSignature};
+use mip_xar::{Checksum, ChecksumStyle, SignatureStyle, Xar, XarFile, XarSignature};
 use sha2::Digest as _;
 
 use super::{Checks, ticket};
@@ -90,6 +90,13 @@ fn signatures(
 ) -> Result<(ClaimState, Option<String>)> {
     let (digest, style) = (&xar.toc_checksum().computed, xar.toc_checksum().style.name());
     let of = |style| xar.signatures().iter().filter(move |s| s.style == style);
+    // A digest that anybody can make a second table for stands for no table.
+    if matches!(xar.toc_checksum().style, ChecksumStyle::None | ChecksumStyle::Md5) {
+        let why = format!(
+            "what is signed would be a digest of the kind \"{style}\", which does not count"
+        );
+        return Ok((ClaimState::Unsupported, Some(why)));
+    }
     let mut several = None;
     let mut count = |n: usize, what: &str| {
         if n > 1 {
