@@ -11,7 +11,7 @@ mod ticket;
 
 use std::sync::atomic::AtomicU64;
 
-use mip_base::{Job, Limits, escape};
+use mip_base::{Job, Limits};
 use mip_codesign::Check;
 use mip_signing::apple::{ClaimState, Validity};
 
@@ -21,7 +21,7 @@ pub(crate) use self::image::image;
 pub(crate) use self::package::package;
 pub(crate) use self::payload::payload_apps;
 use crate::inspect::{InspectOptions, SignatureScan};
-use crate::inspection::{Inspection, Warning};
+use crate::inspection::{Inspection, PackageTrust, Warning};
 
 /// How the signatures of one input are checked.
 pub(crate) struct Checks {
@@ -65,87 +65,94 @@ pub(crate) fn conclude(found: &mut Inspection, checks: &Checks) {
         found.trust.not_known.push("signatures: they were not looked at".to_owned());
         return;
     }
-    let mut warnings = Vec::new();
-    let mut notes = Vec::new();
     if let Some(p) = &found.trust.package {
-        let why = p.problem.as_deref().unwrap_or("no reason is known");
-        match p.state {
-            ClaimState::Invalid | ClaimState::Unsupported => {
-                let text =
-                    format!("{}: the signature of the package does not hold: {why}", p.place);
-                warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
-            }
-            ClaimState::Untrusted => {
-                let text =
-                    format!("{}: the package is signed, but not by Apple's rules: {why}", p.place);
-                warnings.push(Warning::new("W_SIGNATURE_UNTRUSTED", text));
-            }
-            _ => {}
-        }
-        if p.state != ClaimState::Unsigned {
-            for range in p.uncovered.iter().filter(|r| r.holds == "unknown") {
-                let text = format!(
-                    "{}: {} bytes at offset {} ({}) are covered by no signature, and it is not known what they are",
-                    p.place, range.length, range.offset, range.place
-                );
-                warnings.push(Warning::new("W_UNSIGNED_BYTES", text));
-            }
-            if p.toc_algorithm == "sha1" || p.toc_algorithm == "md5" {
-                notes.push(format!(
-                    "{}: what is signed is a {} digest, as in most packages: it does not withstand an attacker who made both packages",
-                    p.place, p.toc_algorithm
-                ));
-            }
-            let rsa = p.rsa.as_ref().filter(|_| p.counts.as_deref() == Some("cms"));
-            if rsa.is_some_and(|r| r.state == ClaimState::Invalid) {
-                notes.push(format!(
-                    "{}: the older RSA signature does not match; the CMS signature counts",
-                    p.place
-                ));
-            }
-        }
-        if let Some(signer) = p.signer()
-            && signer.validity_now == Some(Validity::Expired)
-            && signer.validity_at_timestamp != Some(Validity::Valid)
-            && p.state > ClaimState::Unsigned
-        {
-            let end = signer.chain.first().map_or("", |c| c.not_after.as_str());
-            let text = format!(
-                "{}: the signer's certificate expired ({end}), and no trusted timestamp says that it signed before",
-                p.place
-            );
-            warnings.push(Warning::new("W_SIGNER_EXPIRED", text));
-        }
+        found.warnings.extend(package_warnings(p));
+        found.notes.extend(package_notes(p));
     }
     if let Some(image) = &found.trust.image {
         let why = image.problems.join("; ");
-        if matches!(image.state, ClaimState::Invalid | ClaimState::Unsupported) {
-            let text = format!("the signature of the disk image does not hold: {why}");
-            warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
-        }
+        found.warnings.extend(of_state(image.state, "the disk image", &why));
     }
-    for a in &found.apps {
-        let Some(s) = a.signature.as_ref().filter(|s| s.state == ClaimState::Invalid) else {
-            continue;
-        };
-        let files = s.findings.iter().map(|f| format!("{}: {}", escape(&f.path), f.detail));
-        let programs = s.slices.iter().flat_map(|s| s.problems.iter().cloned());
-        let why: Vec<String> = programs.chain(files).take(3).collect();
-        let text = format!("{}: the code signature does not hold: {}", a.place, why.join("; "));
-        warnings.push(Warning::new("W_SIGNATURE_INVALID", text));
-    }
-    let of_apps = found.apps.iter().filter_map(|a| a.ticket.as_ref());
-    for t in found.trust.tickets.iter().chain(of_apps) {
-        if t.state == ClaimState::Invalid {
+    for t in &found.trust.tickets {
+        if matches!(t.state, ClaimState::Invalid | ClaimState::Untrusted) {
             let why = t.problem.as_deref().unwrap_or("no reason is known");
             let text = format!("{}: the notarization ticket does not count: {why}", t.place);
-            warnings.push(Warning::new("W_TICKET_INVALID", text));
+            found.warnings.push(Warning::new("W_TICKET_INVALID", text));
         }
     }
-    warnings.extend(app::warnings(&found.apps));
-    found.warnings.extend(warnings);
-    found.notes.extend(notes);
+    found.warnings.extend(app::warnings(&found.apps));
     not_known(found);
+}
+
+/// The warning about a signature that does not count.
+fn of_state(state: ClaimState, what: &str, why: &str) -> Option<Warning> {
+    let (code, how) = match state {
+        ClaimState::Invalid => ("W_SIGNATURE_INVALID", "does not hold"),
+        ClaimState::Unsupported => ("W_SIGNATURE_INVALID", "cannot be checked"),
+        ClaimState::Untrusted => ("W_SIGNATURE_UNTRUSTED", "is not by Apple's rules"),
+        _ => return None,
+    };
+    Some(Warning::new(code, format!("{what}: the signature {how}: {why}")))
+}
+
+/// Ranges that one warning names.
+const NAMED: usize = 3;
+
+fn package_warnings(p: &PackageTrust) -> Vec<Warning> {
+    let why = p.problem.as_deref().unwrap_or("no reason is known");
+    let mut out: Vec<Warning> = of_state(p.state, &p.place, why).into_iter().collect();
+    if p.state == ClaimState::Unsigned {
+        return out;
+    }
+    let unknown: Vec<String> = p
+        .uncovered
+        .iter()
+        .filter(|r| r.holds == "unknown")
+        .map(|r| format!("{} bytes at offset {} ({})", r.length, r.offset, r.place))
+        .collect();
+    if !unknown.is_empty() {
+        let more = match unknown.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let list: Vec<String> = unknown.into_iter().take(NAMED).collect();
+        let text = format!(
+            "{}: no signature covers, and it is not known what they are: {}{more}",
+            p.place,
+            list.join(", ")
+        );
+        out.push(Warning::new("W_UNSIGNED_BYTES", text));
+    }
+    if let Some(signer) = p.signer()
+        && signer.validity_now == Some(Validity::Expired)
+        && signer.validity_at_timestamp != Some(Validity::Valid)
+    {
+        let end = signer.chain.first().map_or("", |c| c.not_after.as_str());
+        let text = format!(
+            "{}: the signer's certificate expired ({end}), and no trusted timestamp says that it signed before",
+            p.place
+        );
+        out.push(Warning::new("W_SIGNER_EXPIRED", text));
+    }
+    out
+}
+
+fn package_notes(p: &PackageTrust) -> Vec<String> {
+    let mut out = Vec::new();
+    if p.counts.is_some() && p.toc_algorithm == "sha1" {
+        out.push(format!(
+            "{}: the signature is over a sha1 digest, as that of most packages is",
+            p.place
+        ));
+    }
+    let beside = p.rsa.as_ref().filter(|_| p.counts.as_deref() == Some("cms"));
+    if beside.is_some_and(|r| r.state == ClaimState::Invalid) {
+        out.push(format!(
+            "{}: the older RSA signature does not match; the CMS signature counts",
+            p.place
+        ));
+    }
+    out
 }
 
 fn not_known(found: &mut Inspection) {
