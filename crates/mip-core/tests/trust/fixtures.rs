@@ -326,7 +326,8 @@ fn how_far_it_goes_is_the_callers_choice() {
     let Some(dir) = fixtures("how_far_it_goes_is_the_callers_choice") else { return };
     let bytes = read(&dir, SMALL);
     let input = Input::source("Test.pkg", Arc::new(bytes.clone()));
-    let limits = Limits { signature_scan: 1000, ..Limits::default() };
+    let mut limits = Limits::default();
+    limits.signature_scan = 1000;
     let small = Job::new(limits, CancelToken::new(), Arc::new(SilentProgress));
     let with = |scan, job: &Job| {
         let mut o = options();
@@ -369,10 +370,10 @@ fn policies_turn_claims_into_refusals() {
         edit(&mut p);
         p.check(i, &i.warnings).map_err(|e| e.code())
     };
-    let signed = |p: &mut SourcePolicy| p.signed = true;
-    let team = |p: &mut SourcePolicy| p.team_id = Some("JME5BW3F3R".to_owned());
-    let other = |p: &mut SourcePolicy| p.team_id = Some("G43BCU2T37".to_owned());
-    let notarized = |p: &mut SourcePolicy| p.notarized = true;
+    let signed: fn(&mut SourcePolicy) = |p| p.signed = true;
+    let team: fn(&mut SourcePolicy) = |p| p.team_id = Some("JME5BW3F3R".to_owned());
+    let other: fn(&mut SourcePolicy) = |p| p.team_id = Some("G43BCU2T37".to_owned());
+    let notarized: fn(&mut SourcePolicy) = |p| p.notarized = true;
     assert_eq!(check(signed, &good), Ok(()));
     assert_eq!(check(team, &good), Ok(()));
     assert_eq!(check(other, &good), Err(Code::SourceTeam));
