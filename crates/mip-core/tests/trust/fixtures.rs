@@ -69,7 +69,6 @@ fn packages_of_the_fixtures_are_judged_as_by_openssl() {
                 (ClaimState::Unsigned, &None, &None, &None)
             );
             assert!(found.trust.tickets.is_empty() && p.uncovered.is_empty(), "{file}");
-            assert!(found.trust.not_known.is_empty(), "{file}");
             continue;
         }
         signed += 1;
