@@ -58,7 +58,8 @@ pub fn check_bundle(files: &dyn BundleFiles, check: &Check<'_>) -> Result<Bundle
     let found = run.bundle("", 0, None)?;
     run.links()?;
     run.unsealed_code()?;
-    let report = run.report;
+    let mut report = run.report;
+    report.nested.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(BundleSignature {
         state: found.state.min(report.state()),
         not_checked: report.not_checked(),
@@ -100,12 +101,15 @@ impl Run<'_> {
     fn allowed(&mut self, path: &str, depth: u32) -> bool {
         self.code = self.code.saturating_add(1);
         if depth > MAX_DEPTH {
-            let why = format!("{}: bundles more than {MAX_DEPTH} deep", escape(path));
-            self.report.skip(why);
+            let why =
+                format!("{}: bundles more than {MAX_DEPTH} deep are not looked at", escape(path));
+            self.report.say(why);
             return false;
         }
         if self.code > MAX_CODE {
-            self.report.skip_once(format!("more than {MAX_CODE} programs and bundles"));
+            self.report.say_once(format!(
+                "more than {MAX_CODE} programs and bundles: the others were not looked at"
+            ));
             return false;
         }
         true
@@ -154,7 +158,7 @@ impl Run<'_> {
                 }
                 Err(e) if is_fatal(&e) => return Err(e),
                 Err(e) => {
-                    self.report.skip(format!("{}: {e}", escape(&sealed_at)));
+                    self.report.say(format!("{}: {e}", escape(&sealed_at)));
                     found.seal.state = ClaimState::Unsupported;
                     found.state = found.state.min(ClaimState::Unsupported);
                 }
@@ -194,10 +198,13 @@ impl Run<'_> {
                 for s in &slices {
                     if s.pages.state == ClaimState::NotChecked {
                         let of = s.architecture.as_deref().unwrap_or("?");
-                        let text =
-                            format!("{} ({of}): {} bytes of code", escape(path), s.pages.bytes);
+                        let text = format!(
+                            "{} ({of}): {} bytes of code were not compared",
+                            escape(path),
+                            s.pages.bytes
+                        );
                         if s.pages.bytes > 0 {
-                            self.report.skip(text);
+                            self.report.say(text);
                         }
                     }
                 }
@@ -237,7 +244,7 @@ impl Run<'_> {
             self.report.find(FindingKind::Code, path, why.to_string());
             return Ok(Found { state: ClaimState::Invalid, ..Found::default() });
         }
-        self.report.skip(format!(
+        self.report.say(format!(
             "{}: no Mach-O program; the signature of such a file is kept in extended attributes, which are not read",
             escape(path)
         ));
@@ -250,7 +257,7 @@ impl Run<'_> {
         let has = |path: &str| self.files.is_file(&join(&layout.base, path));
         if has("_CodeSignature/CodeDirectory") {
             let why = "a bundle without a program, whose signature is in files of its own";
-            self.report.skip(format!("{}: {why}", shown(root)));
+            self.report.say(format!("{}: {why}", shown(root)));
             return state(ClaimState::NotChecked);
         }
         if !has("_CodeSignature/CodeResources") {

@@ -48,19 +48,14 @@ impl Report {
         self.findings.push(Finding { kind, path: escape(path), detail: cut(detail) });
     }
 
-    /// Notes what was not looked at.
-    pub(super) fn skip(&mut self, what: String) {
-        self.say(format!("not checked: {what}"));
-    }
-
-    /// As [`skip`](Self::skip), for what would be said again and again.
-    pub(super) fn skip_once(&mut self, what: String) {
-        let text = cut(format!("not checked: {what}"));
+    /// As [`say`](Self::say), for what would be said again and again.
+    pub(super) fn say_once(&mut self, text: String) {
         if !self.remarks.contains(&text) {
             self.say(text);
         }
     }
 
+    /// Notes what was not looked at, or why the state is not more.
     pub(super) fn say(&mut self, text: String) {
         if self.remarks.len() >= MAX_REMARKS {
             self.more_remarks = self.more_remarks.saturating_add(1);

@@ -107,10 +107,10 @@ impl<'s> Seal<'s> {
         };
         if let Some(first) = &self.first_skipped {
             let text = format!(
-                "{} sealed files ({} bytes), the first is {first}",
+                "{} sealed files ({} bytes) were not compared, the first is {first}",
                 self.skipped, self.skipped_bytes
             );
-            run.report.skip(text);
+            run.report.say(text);
         }
         Ok((self.out, self.inside))
     }
@@ -250,8 +250,8 @@ impl<'s> Seal<'s> {
                     ClaimState::Invalid
                 }
                 None => {
-                    let why = "it is not the very code that was sealed, and whether it meets the requirement";
-                    run.report.skip(format!("{}: {why} {}", escape(path), escape(requirement)));
+                    let why = "is not the very code that was sealed, and it is not known whether it meets";
+                    run.report.say(format!("{}: {why} {}", escape(path), escape(requirement)));
                     state.min(ClaimState::NotChecked)
                 }
             },

@@ -15,6 +15,7 @@ use crate::inspection::{ContainerFormat, InputFormat, InputInfo, Inspection, War
 use crate::package::bundle::{self, BundlePackage};
 use crate::probe::{Format, probe};
 use crate::tree::{Tree, positioned};
+use crate::trust;
 
 pub(super) fn examine(
     place: Place<'_>,
@@ -167,8 +168,10 @@ pub(super) fn examine_one(
         Candidate::BundlePackage(package) => {
             info.format = InputFormat::Folder;
             let scan = context.options.payload_scan;
-            let findings =
+            let mut findings =
                 bundle::examine(tree.as_ref(), &package, &here, scan, job).map_err(within)?;
+            let apps = &mut findings.apps;
+            trust::tree_payload_apps(tree.as_ref(), place.shown, apps, context.checks, job)?;
             let BundlePackage { root, name } = package;
             conclude(info, findings, Subject::Tree { tree, root, bundle: name }, context)
         }

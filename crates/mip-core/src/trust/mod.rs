@@ -19,7 +19,7 @@ pub(crate) use self::app::app;
 pub(crate) use self::claims::{Claim, claims};
 pub(crate) use self::image::image;
 pub(crate) use self::package::package;
-pub(crate) use self::payload::payload_apps;
+pub(crate) use self::payload::{payload_apps, tree_payload_apps};
 use crate::inspect::{InspectOptions, SignatureScan};
 use crate::inspection::{Inspection, PackageTrust, Warning};
 
