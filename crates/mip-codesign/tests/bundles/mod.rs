@@ -238,15 +238,14 @@ pub fn info_plist(program: &str) -> Vec<u8> {
 
 /// An ad-hoc signed program that seals these two files.
 pub fn program(info: &[u8], resources: &[u8]) -> Vec<u8> {
-    let mut signature = Signature::default();
-    signature.outside = vec![(1, info.to_vec()), (3, resources.to_vec())];
+    let outside = vec![(1, info.to_vec()), (3, resources.to_vec())];
+    let signature = Signature { outside, ..Signature::default() };
     Program::signed(signature).build()
 }
 
 /// An ad-hoc signed tool.
 pub fn tool(identifier: &str) -> Vec<u8> {
-    let mut signature = Signature::default();
-    signature.identifier = identifier.to_owned();
+    let signature = Signature { identifier: identifier.to_owned(), ..Signature::default() };
     Program::signed(signature).build()
 }
 
