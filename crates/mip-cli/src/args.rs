@@ -154,6 +154,7 @@ pub(crate) enum Carry {
 
 /// Show what an installer is and does, and where each value was read
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("written").args(["icon", "html"]).multiple(true))]
 #[command(after_long_help = "\
 Examples:
   mip inspect Tool.pkg
@@ -162,6 +163,7 @@ Examples:
   mip inspect Tool.dmg --licence --verify-image
   mip inspect Tool.pkg --icon tool.png
   mip inspect Tool.pkg --explain --scripts
+  mip inspect Tool.pkg --hash --html report.html
   mip inspect Suite.pkg --primary-app com.example.editor")]
 pub(crate) struct InspectArgs {
     /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
@@ -184,8 +186,11 @@ pub(crate) struct InspectArgs {
     /// Write the icon to this file, as PNG
     #[arg(long, value_name = "OUT.png")]
     pub(crate) icon: Option<PathBuf>,
+    /// Write a report to this file, as one HTML page that needs nothing else; - is stdout
+    #[arg(long, value_name = "OUT.html")]
+    pub(crate) html: Option<PathBuf>,
     /// Replace a file that exists
-    #[arg(long, requires = "icon")]
+    #[arg(long, requires = "written")]
     pub(crate) force: bool,
     /// Judge certificates as of this time (RFC 3339, or seconds since 1970); default: now
     #[arg(long, value_name = "TIME", value_parser = parse_time)]

@@ -5,9 +5,11 @@ use mip_core::inspection::{
     AppInfo, ComponentInfo, Fact, Inspection, OsRange, Provenance, Warning,
 };
 use mip_core::signing::Password;
-use mip_core::{InspectOptions, Output, PayloadScan, SignatureScan, SourcePolicy};
+use mip_core::{InspectOptions, Output, PayloadScan, SignatureScan, SourcePolicy, html_report};
 
-use crate::args::{InspectArgs, LookArgs, PolicyOfSource, Scan, SignatureChoice};
+use crate::args::{
+    InspectArgs, LookArgs, PolicyOfSource, Scan, SignatureChoice, check_streams, is_dash,
+};
 use crate::commands::shown;
 use crate::context::{Context, Reply, about};
 use crate::output::json;
@@ -21,6 +23,7 @@ mod scripts;
 mod trust;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
+    check_streams(std::slice::from_ref(&args.file), args.html.as_ref(), context.json)?;
     let name = shown(&args.file, &args.stdin.stdin_name);
     let job = context.job(&name);
     let place = |e| about(&args.file, e);
@@ -37,6 +40,7 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     };
     let found = Source::image(&args.look.password).with(&args.file, &mut work).map_err(place)?;
     let mut inspection = found.inspection;
+    let page = args.html.as_ref().map(|_| html_report(&inspection, found.icon_png.as_deref()));
     if let Some(path) = &args.icon {
         let none = || {
             Error::new(Code::NoEntry, "the installer has no icon that can be read")
@@ -46,7 +50,17 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
         let lost = Output::file(path).force(args.force).write(&input, &png)?;
         inspection.warnings.extend(lost.map(|w| Warning::new("W_DURABILITY", w)));
     }
-    let mut reply = Reply::done(text(&inspection, args.explain), json::value(&inspection)?);
+    let mut of_report = None;
+    match (page, args.html.as_deref()) {
+        (Some(page), Some(path)) if is_dash(path) => of_report = Some(page),
+        (Some(page), Some(path)) => {
+            let lost = Output::file(path).force(args.force).write(&input, page.as_bytes())?;
+            inspection.warnings.extend(lost.map(|w| Warning::new("W_DURABILITY", w)));
+        }
+        _ => {}
+    }
+    let shown = of_report.unwrap_or_else(|| text(&inspection, args.explain));
+    let mut reply = Reply::done(shown, json::value(&inspection)?);
     // The report is given, and then the refusal.
     if let Err(e) = policy.check(&inspection, &inspection.warnings).map_err(place) {
         reply.exit = context.exit(&e);
