@@ -40,10 +40,11 @@ pub(super) fn write(page: &mut Page, i: &Inspection) {
             .installer
             .receipts
             .iter()
-            .take(LIST.saturating_add(1))
+            .take(LIST)
             .map(|r| vec![code(&r.id), text(&r.version), small(&source(&r.source, i))])
             .collect();
         page.table(&["Identifier", "Version", "Read from"], &rows, false);
+        page.more(i.installer.receipts.len());
     }
 }
 
@@ -200,7 +201,7 @@ fn component(page: &mut Page, c: &ComponentInfo) {
     let rows: Vec<Vec<String>> = c
         .scripts
         .iter()
-        .take(LIST.saturating_add(1))
+        .take(LIST)
         .map(|s| {
             let findings = s.findings.iter().map(|f| format!("line {}: {}", f.line, f.text));
             let findings: String = findings.take(LIST).map(|f| small(&f)).collect();

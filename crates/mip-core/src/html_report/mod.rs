@@ -124,7 +124,7 @@ fn warnings(page: &mut Page, i: &Inspection) {
     let rows: Vec<Vec<String>> = i
         .warnings
         .iter()
-        .take(LIST.saturating_add(1))
+        .take(LIST)
         .map(|w| vec![format!("{}{}", text(&w.message), small(w.code)), text(w.advice)])
         .collect();
     page.table(&["What", "What to do"], &rows, false);

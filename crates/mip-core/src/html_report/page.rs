@@ -50,8 +50,8 @@ impl Page {
         self.html("</tbody></table>\n");
     }
 
-    /// A table with a line of headings; `rows` are cells that are HTML already. `states`: the
-    /// first column is a badge.
+    /// A table with a line of headings; `rows` are cells that are HTML already, the first [`LIST`]
+    /// of which are shown. `states`: the first column is a badge.
     pub(super) fn table(&mut self, headings: &[&str], rows: &[Vec<String>], states: bool) {
         self.html("<table><thead><tr>");
         let class = |n: usize| if states && n == 0 { " class=\"state\"" } else { "" };
@@ -67,7 +67,6 @@ impl Page {
             self.html("</tr>\n");
         }
         self.html("</tbody></table>\n");
-        self.more(rows.len());
     }
 
     /// Says how many entries were left out of a list of `all`.
@@ -195,6 +194,9 @@ mod tests {
         assert!(lines(many.iter().copied()).contains("3 more"));
         let mut page = Page::default();
         page.table(&["a"], &vec![vec!["x".to_owned()]; LIST + 1], false);
-        assert!(page.finish().contains("1 more are left out"));
+        page.more(LIST + 1);
+        let page = page.finish();
+        assert!(page.contains("1 more are left out"));
+        assert_eq!(page.matches("<td>x</td>").count(), LIST);
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn state(state: ClaimState) -> String {
         ClaimState::Unsigned => (Tone::Open, "not signed"),
         ClaimState::AdHoc => (Tone::Open, "ad hoc: nobody"),
         ClaimState::NotChecked => (Tone::Open, "not fully checked"),
-        ClaimState::Unsupported => (Tone::Open, "cannot be checked"),
+        _ => (Tone::Open, "cannot be checked"),
     };
     badge(tone, word)
 }
@@ -107,7 +107,7 @@ fn signer(facts: &mut Facts, s: &SignerClaim) {
         LeafKind::MacAppStore => "Mac App Store",
         LeafKind::Development => "development",
         LeafKind::Apple => "Apple's own software",
-        LeafKind::Other => "no kind that is known",
+        _ => "no kind that is known",
     };
     let name = s.name.as_deref().or_else(|| s.chain.first().map(|c| c.subject.as_str()));
     facts.with("Signed by", name.unwrap_or("nobody that is named"), kind);
@@ -190,10 +190,11 @@ fn app(page: &mut Page, a: &AppInfo) {
         if let Some(granted) = granted.filter(|g| !g.is_empty()) {
             let rows: Vec<Vec<String>> = granted
                 .iter()
-                .take(LIST.saturating_add(1))
+                .take(LIST)
                 .map(|(key, value)| vec![code(key), code(&value.to_string())])
                 .collect();
             page.table(&["Entitlement", "Value"], &rows, false);
+            page.more(granted.len());
         }
     }
     if !s.findings.is_empty() {
@@ -206,7 +207,7 @@ fn app(page: &mut Page, a: &AppInfo) {
                     FindingKind::Missing => "missing",
                     FindingKind::Added => "added",
                     FindingKind::Code => "code",
-                    FindingKind::Unreadable => "unreadable",
+                    _ => "unreadable",
                 };
                 vec![badge(Tone::Bad, word), code(&f.path), text(&f.detail)]
             })
