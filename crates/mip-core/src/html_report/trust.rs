@@ -73,7 +73,7 @@ fn package(page: &mut Page, p: &PackageTrust) {
     if let Some(claim) = &p.cms {
         timestamp(&mut facts, claim);
     }
-    facts.html("Signed digest", format!("{}{}", text(&p.toc_algorithm), code(&p.toc_digest)));
+    facts.html("Signed digest", format!("{} {}", text(&p.toc_algorithm), code(&p.toc_digest)));
     let c = &p.contents;
     let compared = format!("{}, {}", count(c.files, "file"), bytes(c.bytes));
     facts.html("Contents", format!("{} {}", state(c.state), text(&compared)));
