@@ -303,6 +303,24 @@ fn inspect_shows_values_with_their_source() {
 }
 
 #[test]
+fn inspect_writes_the_icon_whole_or_not_at_all() {
+    let place = Place::new();
+    let out = place.path("icon.png");
+    mip(&["inspect", &sample(), "--icon", &out]).exits(0);
+    let png = fs::read(&out).unwrap();
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n") && png.ends_with(b"IEND\xaeB`\x82"));
+    let run = mip(&["inspect", &sample(), "--icon", &out]).exits(7);
+    assert!(run.err.contains("E_EXISTS"), "{}", run.err);
+    mip(&["inspect", &sample(), "--icon", &out, "--force"]).exits(0);
+    // A package without an app has none.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripts = root.join("fixtures/pkg/scripts-only/Enroll.pkg").to_str().unwrap().to_owned();
+    let none = place.path("none.png");
+    let run = mip(&["inspect", &scripts, "--icon", &none]).exits(2);
+    assert!(run.err.contains("E_NO_ENTRY") && !Path::new(&none).exists(), "{}", run.err);
+}
+
+#[test]
 fn stdin_is_an_input() {
     let mut c = command();
     c.args(["inspect", "-", "--stdin-name", "Piped.pkg", "--json"]);

@@ -156,3 +156,15 @@ fn names_in_other_languages() {
     ]);
     assert_eq!(names("pkg-flat/munki-munkitools-2.8.1.2847.pkg"), munki);
 }
+
+#[test]
+fn names_of_the_sample_app_in_every_container() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+    for file in ["app/zip/Sample.app.zip", "pkg/distribution/Sample.pkg"] {
+        let found = look(&Path::new(fixtures).join(file));
+        let names = found.inspection.identity.localized_names.unwrap_or_else(|| panic!("{file}"));
+        let names: Vec<_> = names.value.into_iter().collect();
+        assert_eq!(names, [("de".to_owned(), "Beispiel".to_owned())], "{file}");
+        assert_eq!(width(&found.icon_png.unwrap()), 128, "{file}");
+    }
+}

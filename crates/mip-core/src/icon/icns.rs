@@ -72,8 +72,13 @@ impl Kind<'_> {
     }
 }
 
-/// The images of a file that are not too large, best first, and why others are none.
-fn images(data: &[u8]) -> Result<(Vec<(u32, Kind<'_>)>, Option<String>), String> {
+/// Pixels and content.
+type Image<'a> = (u32, Kind<'a>);
+
+/// The images of a file that are not too large, best first, and why another is none.
+type Images<'a> = (Vec<Image<'a>>, Option<String>);
+
+fn images(data: &[u8]) -> Result<Images<'_>, String> {
     let elements = elements(data)?;
     let (mut found, mut reason) = (Vec::new(), None);
     for (kind, data) in &elements {
@@ -141,7 +146,7 @@ fn image<'a>(
     kind: &[u8; 4],
     data: &'a [u8],
     all: &[Element<'a>],
-) -> Option<Result<(u32, Kind<'a>), String>> {
+) -> Option<Result<Image<'a>, String>> {
     if data.starts_with(SIGNATURE) {
         return Some(png_pixels(data).map(|pixels| (pixels, Kind::Png(data))));
     }

@@ -86,7 +86,7 @@ impl<'a> Jp2<'a> {
             Some(p.samples().iter().map(move |s| byte(*s / most)))
         };
         let colours = if self.components < 3 { [0, 0, 0] } else { [0, 1, 2] };
-        let alpha = (self.components % 2 == 0).then(|| self.components.saturating_sub(1));
+        let alpha = self.components.is_multiple_of(2).then(|| self.components.saturating_sub(1));
         let none = || bad(&"a plane is missing");
         let mut rgba = vec![[0, 0, 0, u8::MAX]; count];
         for (to, from) in colours.into_iter().enumerate() {
