@@ -33,8 +33,8 @@ const MIN_TILE: u32 = 128;
 const MAX_LAYERS: u16 = 32;
 /// Most halvings: one more than an image of the largest size has.
 const MAX_LEVELS: u8 = 11;
-/// Smallest precinct, as a power of two.
-const MIN_PRECINCT: u8 = 5;
+/// Most precincts of all resolutions.
+const MAX_PRECINCTS: u32 = 2048;
 /// Markers in one header.
 const MAX_MARKERS: u32 = 64;
 /// Parts that the tiles may come in.
@@ -212,7 +212,11 @@ fn headers(stream: &[u8]) -> Result<(u32, usize), String> {
         let body = body.ok_or_else(cut)?;
         match marker {
             SIZ if found.is_none() => found = Some(size(body)?),
-            COD if !coded => coded = coding(body).map(|()| true)?,
+            COD if !coded => {
+                let (edge, _) = found.ok_or("whose header is out of order")?;
+                coding(body, edge)?;
+                coded = true;
+            }
             // Quantisation of all or of one plane, comments, lengths of tile-parts, offsets.
             QCD | QCC | COM | TLM | CRG => {}
             m => return Err(format!("with the marker {m:#06x} in its header")),
@@ -249,7 +253,7 @@ fn size(body: &[u8]) -> Result<(u32, usize), String> {
 
 /// `COD`: u8 style, u8 order, u16 layers, u8 transform of colours, u8 levels, u8 and u8 size of
 /// code blocks, u8, u8 wavelet; with style bit 0 a u8 per resolution: size of precincts.
-fn coding(body: &[u8]) -> Result<(), String> {
+fn coding(body: &[u8], edge: u32) -> Result<(), String> {
     let byte = |at: usize| body.get(at).copied().ok_or_else(|| "is cut".to_owned());
     let layers = be_u16(body, 2).ok_or("is cut")?;
     let levels = byte(5)?;
@@ -260,9 +264,16 @@ fn coding(body: &[u8]) -> Result<(), String> {
     if byte(6)? > 4 || byte(7)? > 4 {
         return Err("with unusual code blocks".to_owned());
     }
+    // From the smallest resolution to the whole image; the width is in the low four bits.
     let precincts = if byte(0)? & 1 == 1 { body.get(10..).unwrap_or_default() } else { &[] };
-    if precincts.iter().any(|p| p & 15 < MIN_PRECINCT || p >> 4 < MIN_PRECINCT) {
-        return Err("with unusual precincts".to_owned());
+    let mut count = 0_u32;
+    for (size, halvings) in precincts.iter().zip((0..=levels).rev()) {
+        let edge = edge.div_ceil(1_u32.wrapping_shl(halvings.into()));
+        let across = |power: u8| edge.div_ceil(1_u32.wrapping_shl(power.into()));
+        count = count.saturating_add(across(size & 15).saturating_mul(across(size >> 4)));
+    }
+    if count > MAX_PRECINCTS {
+        return Err(format!("with {count} precincts"));
     }
     Ok(())
 }
