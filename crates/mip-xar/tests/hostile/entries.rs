@@ -182,6 +182,25 @@ fn a18_signatures_are_found_and_gaps_reported() {
     assert_eq!(xar.trailing(), Some((len - 6, 6)));
     assert_eq!(xar.heap_start() + xar.heap_used(), len - 6);
 
+    // A file that is taken out of the table leaves its bytes behind.
+    let hole = |b: XarBuilder| {
+        b.file("Hole", vec![5; 30], Encoding::None).edit_toc(|toc| {
+            let name = toc.find("<name>Hole</name>").unwrap();
+            let from = toc[..name].rfind("<file ").unwrap();
+            let to = name + toc[name..].find("</file>\n").unwrap() + 8;
+            format!("{}{}", &toc[..from], &toc[to..])
+        })
+    };
+    assert!(open(sample().build()).unwrap().gaps().is_empty());
+    let bytes = hole(sample().file("Z", b"last".to_vec(), Encoding::None)).build();
+    let xar = open(bytes.clone()).unwrap();
+    let [(at, 30)] = xar.gaps()[..] else { panic!("{:?}", xar.gaps()) };
+    assert_eq!(bytes[at as usize..][..30], [5; 30]);
+    assert_eq!(xar.trailing(), None);
+    // Without a file behind it, it is the tail.
+    let xar = open(hole(XarBuilder::new()).build()).unwrap();
+    assert_eq!((xar.gaps(), xar.trailing().map(|t| t.1)), (vec![], Some(30)));
+
     let style = |s: &str| code(sample().signature(false, s, vec![1; 8], &[]).build());
     assert_eq!(style("PGP"), Code::XarUnsupported);
     let certificate = |text: &str| {
