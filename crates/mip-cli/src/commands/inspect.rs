@@ -384,7 +384,7 @@ mod tests {
             shown.contains("com.\\u{1b}[2Jexample  (PackageInfo pkg-info@identifier)"),
             "{shown}"
         );
-        assert!(shown.contains("Sample                   (file-name)"), "{shown}");
+        assert!(shown.contains("Sample                (file-name)"), "{shown}");
         assert!(shown.contains("12345 bytes (12.0 KiB)"), "{shown}");
         assert!(shown.contains("Warnings\n  W_TEST  something to know"), "{shown}");
         assert!(!shown.contains('\u{1b}'));
