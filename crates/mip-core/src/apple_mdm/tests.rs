@@ -1,3 +1,5 @@
+#![allow(clippy::field_reassign_with_default, reason = "one line per value reads better here")]
+
 use super::*;
 use crate::inspection::{
     BundleSignature, CertificateClaim, ComponentInfo, ContainerFormat, InputFormat, InputInfo,

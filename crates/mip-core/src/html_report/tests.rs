@@ -1,3 +1,5 @@
+#![allow(clippy::field_reassign_with_default, reason = "one line per value reads better here")]
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
