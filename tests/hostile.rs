@@ -414,7 +414,10 @@ fn cut(file: &Path, policy: &VerifyPolicy, how: &Convert) {
             Ok(_) => {
                 let v = verify(&Input::path(&out), policy, &Job::default()).unwrap();
                 assert!(v.error().is_none(), "{what}: {:?}", v.problem);
-                std::fs::remove_file(&out).unwrap();
+                // The archive, and the scripts beside it.
+                for made in names(dir.path()) {
+                    std::fs::remove_file(dir.path().join(made)).unwrap();
+                }
             }
             Err(e) => {
                 assert_ne!(e.code(), Code::Internal, "{what}: {e}");
