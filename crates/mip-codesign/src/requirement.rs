@@ -136,7 +136,7 @@ impl Reader<'_> {
         Ok(n)
     }
 
-    fn signed(&mut self) -> Result<i32> {
+    fn i32(&mut self) -> Result<i32> {
         Ok(i32::from_be_bytes(self.u32()?.to_be_bytes()))
     }
 
@@ -169,25 +169,25 @@ impl Reader<'_> {
             1 => Expr::Always,
             2 => Expr::Identifier(self.data()?),
             3 => Expr::AppleAnchor,
-            4 => Expr::AnchorHash(self.signed()?, self.data()?),
+            4 => Expr::AnchorHash(self.i32()?, self.data()?),
             5 => Expr::InfoValue(self.data()?, self.data()?),
             6 => self.pair(depth).map(|(a, b)| Expr::And(a, b))?,
             7 => self.pair(depth).map(|(a, b)| Expr::Or(a, b))?,
             8 => Expr::CdHash(self.data()?),
             9 => Expr::Not(Box::new(self.expr(depth)?)),
             10 => Expr::Info(self.data()?, self.comparison()?),
-            11 => Expr::CertField(self.signed()?, self.data()?, self.comparison()?),
-            12 => Expr::TrustedCert(self.signed()?),
+            11 => Expr::CertField(self.i32()?, self.data()?, self.comparison()?),
+            12 => Expr::TrustedCert(self.i32()?),
             13 => Expr::TrustedCerts,
-            14 => Expr::CertGeneric(self.signed()?, self.data()?, self.comparison()?),
+            14 => Expr::CertGeneric(self.i32()?, self.data()?, self.comparison()?),
             15 => Expr::AppleGenericAnchor,
             16 => Expr::Entitlement(self.data()?, self.comparison()?),
-            17 => Expr::CertPolicy(self.signed()?, self.data()?, self.comparison()?),
+            17 => Expr::CertPolicy(self.i32()?, self.data()?, self.comparison()?),
             18 => Expr::NamedAnchor(self.data()?),
             19 => Expr::NamedCode(self.data()?),
-            20 => Expr::Platform(self.signed()?),
+            20 => Expr::Platform(self.i32()?),
             21 => Expr::Notarized,
-            22 => Expr::CertDate(self.signed()?, self.data()?, self.comparison()?),
+            22 => Expr::CertDate(self.i32()?, self.data()?, self.comparison()?),
             23 => Expr::LegacyDevId,
             number if op & 0xC000_0000 != 0 => {
                 self.data()?;

@@ -97,7 +97,13 @@ fn cases(name: &str) -> Vec<(char, u32)> {
         let digits = part.get(1..).filter(|d| d.len() == 2)?;
         Some((letter.to_ascii_uppercase(), digits.parse().ok()?))
     };
-    name.split('_').map_while(case).filter(|(l, _)| ('A'..='L').contains(l)).collect()
+    // An id alone is a function that reads an `i32`, say.
+    let named = name.split('_').any(|part| case(part).is_none());
+    name.split('_')
+        .map_while(case)
+        .filter(|_| named)
+        .filter(|(l, _)| ('A'..='L').contains(l))
+        .collect()
 }
 
 #[cfg(test)]
@@ -110,6 +116,7 @@ mod tests {
         assert_eq!(cases("b04_a_count"), [('B', 4)]);
         assert_eq!(cases("utf8_names"), []);
         assert_eq!(cases("a1_x"), []);
+        assert_eq!(cases("i32"), []);
         assert_eq!(function("    fn a01_x() {"), Some("a01_x"));
         assert_eq!(function("// fn a01_x() {"), None);
     }
