@@ -77,7 +77,7 @@ fn requirements_on_the_input_refuse_with_status_12() {
         let (status, out, err) = look(file, args);
         assert_eq!(status, if code.is_some() { 12 } else { 0 }, "{what}: {err}");
         // The report is there either way.
-        assert!(out.contains("\nSignature\n") && out.contains("\nIdentity\n"), "{what}: {out}");
+        assert!(out.contains("\n  package signature  ") && out.contains("\nIdentity\n"), "{what}: {out}");
         if let Some(code) = code {
             assert!(err.contains(&format!("error[{code}]")), "{what}: {err}");
             assert!(err.contains("help: "), "{what}: {err}");
@@ -150,7 +150,7 @@ fn the_report_names_the_signer_and_what_was_compared() {
     let Some(dir) = fixtures("the_report_names_the_signer_and_what_was_compared") else { return };
     let (_, out, _) = look(&dir.join(SIGNED), &["--at", "2026-06-01T00:00:00Z"]);
     for part in [
-        "package              valid\n",
+        "\nSignature of the package\n  signature            valid\n",
         "signed by            Armin Briegel (JME5BW3F3R)",
         "Developer ID Installer",
         "Apple Root CA",
@@ -169,7 +169,7 @@ fn the_report_names_the_signer_and_what_was_compared() {
     let (_, out, _) = look(&dir.join(SIGNED), &["--limit", "signature-scan=100"]);
     assert!(out.contains("not checked to its end") && out.contains("--signatures full"), "{out}");
     let (_, out, _) = look(&dir.join(UNSIGNED), &[]);
-    assert!(out.contains("package  not signed"), "{out}");
+    assert!(out.contains("package signature  not signed\n"), "{out}");
 
     // The same archive on any day: nothing of "now" is in it.
     let scratch = tempfile::tempdir().unwrap();

@@ -164,7 +164,9 @@ Examples:
   mip inspect Tool.pkg --icon tool.png
   mip inspect Tool.pkg --explain --scripts
   mip inspect Tool.pkg --hash --html report.html
-  mip inspect Suite.pkg --primary-app com.example.editor")]
+  mip inspect Suite.pkg --primary-app com.example.editor
+  mip inspect Tool.pkg --require-team-id ABCDE12345 --require-notarized --deny W_RELOCATABLE
+  mip inspect Tool.pkg --json | jq -r '.apps[0].signature.slices[0].requirement'")]
 pub(crate) struct InspectArgs {
     /// A .pkg, .dmg or .app, or a zip or tar file of one; - is stdin
     #[arg(value_name = "FILE")]
@@ -242,9 +244,11 @@ Examples:
   mip convert Odd.dmg --allow-unreadable --id com.example.tool --name Tool \\
       --set-version 2.1 --unsigned
   mip convert - --stdin-name Tool.pkg -o - --unsigned <Tool.pkg >Tool.mip
+  mip convert Tool.pkg --sign-p12 signer.p12 --require-team-id ABCDE12345 --deny W_RELOCATABLE
 
 detection.sh and uninstall.sh for this very installer go into the archive, and beside an output
-file: Tool-1.0.mip has Tool-1.0.detection.sh and Tool-1.0.uninstall.sh. `mip scripts` writes only them.
+file: Tool-1.0.mip has Tool-1.0.detection.sh and Tool-1.0.uninstall.sh. `mip scripts` writes only
+them.
 
 Of a disk image, auto carries the image where macOS mounts it without asking anyone; else the
 app or the package in it. `carried` in what is printed says which, and why.

@@ -38,21 +38,25 @@ pub(crate) enum SignatureChoice {
     Full,
 }
 
+/// Where help lists the options below.
+const MUST_BE: &str = "What the input must be";
+
 /// What the input must be.
+// The heading stands at each option: one for the struct would go on after it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "What the input must be")]
 pub(crate) struct PolicyOfSource {
-    /// Refuse an installer that is not signed by a certificate that Apple issued
-    #[arg(long)]
+    /// Refuse an installer that is not signed by a certificate that Apple issued. One that has
+    /// expired since is W_SIGNER_EXPIRED, for --deny
+    #[arg(long, help_heading = MUST_BE)]
     pub(crate) require_signed: bool,
-    /// Refuse an installer that another team signed
-    #[arg(long, value_name = "TEAMID")]
+    /// Refuse an installer that another team signed; a Team ID is 10 characters, as in "(ABCDE12345)"
+    #[arg(long, value_name = "TEAMID", value_parser = team_id, help_heading = MUST_BE)]
     pub(crate) require_team_id: Option<String>,
     /// Refuse an installer without a stapled notarization ticket
-    #[arg(long)]
+    #[arg(long, help_heading = MUST_BE)]
     pub(crate) require_notarized: bool,
     /// Refuse an installer with this warning (repeatable); `mip exit-codes` lists all
-    #[arg(long, value_name = "W_CODE")]
+    #[arg(long, value_name = "W_CODE", help_heading = MUST_BE)]
     pub(crate) deny: Vec<String>,
 }
 
@@ -63,4 +67,13 @@ pub(crate) enum Scan {
     Auto,
     Never,
     Always,
+}
+
+/// A Team ID: what is none would refuse every installer.
+fn team_id(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+    if text.len() == 10 && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("a Team ID is 10 capital letters and digits, as in ABCDE12345".to_owned())
 }

@@ -6,18 +6,21 @@ use clap::Args;
 
 use super::{LookArgs, StdinArgs};
 
+/// Where help lists the options below.
+const SCRIPTS: &str = "Scripts";
+
 /// Which scripts an archive has.
+// The heading stands at each option: one for the struct would go on after it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Scripts")]
 pub(crate) struct ScriptArgs {
     /// Leave out the detection and uninstall scripts, in the archive and beside it
-    #[arg(long)]
+    #[arg(long, help_heading = SCRIPTS)]
     pub(crate) no_scripts: bool,
     /// Carry this script, to be run before the installation; it must start with #!
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = SCRIPTS)]
     pub(crate) preinstall: Option<PathBuf>,
     /// Carry this script, to be run after the installation; it must start with #!
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = SCRIPTS)]
     pub(crate) postinstall: Option<PathBuf>,
 }
 

@@ -214,7 +214,7 @@ fn one(
 
 /// Tells a person what was made: on stdout, or on stderr when stdout carries the archive.
 fn announce(name: &str, report: &Report, target: &Target, context: &Context) -> Result<()> {
-    for w in &report.warnings {
+    for w in report.warnings.iter().filter(|w| !w.is_usual()) {
         context.note(&format!("warning[{}]: {}\n  in: {}", w.code, w.message, escape(name)));
     }
     if context.json || context.quiet {
@@ -234,6 +234,9 @@ fn text(name: &str, r: &Report) -> String {
     rows.add("product", format!("{} {}", escape(&r.product.id), escape(&r.product.version)));
     rows.add("name", escape(&r.product.name));
     rows.maybe("lowest macOS", r.product.min_os.as_deref());
+    if let Some(found) = &r.inspection {
+        inspect::trust::summary(&mut rows, found);
+    }
     let carried = if r.payload.carried == "original" {
         "the original bytes".to_owned()
     } else {
@@ -252,8 +255,8 @@ fn text(name: &str, r: &Report) -> String {
         scripts::row(&mut rows, script);
     }
     match &r.signed_by {
-        Some(s) => rows.add("signed by", signer_line(s)),
-        None => rows.add("signed by", "nobody"),
+        Some(s) => rows.add("archive signed by", signer_line(s)),
+        None => rows.add("archive signed by", "nobody"),
     }
     rows.add("package digest", r.package_digest.clone());
     format!("{} -> {}, {}\n{}", escape(name), escape(output), bytes(r.bytes), rows.text())

@@ -20,7 +20,7 @@ mod explain;
 mod image;
 mod mdm;
 mod scripts;
-mod trust;
+pub(crate) mod trust;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Reply> {
     check_streams(std::slice::from_ref(&args.file), args.html.as_ref(), context.json)?;
@@ -120,13 +120,16 @@ fn text(i: &Inspection, explain: bool) -> String {
         section(&mut out, &title, &component(c));
         out.push_str(&scripts::text(c));
     }
-    for app in &i.apps {
+    let mut apps: Vec<&AppInfo> = i.apps.iter().collect();
+    apps.sort_by_key(|a| !a.primary);
+    for app in apps {
         let note = match (app.primary, app.nested) {
-            (true, _) => " (primary)",
+            (true, _) if i.apps.len() > 1 => " (the primary app)",
             (false, true) => " (inside another bundle)",
-            (false, false) => "",
+            _ => "",
         };
-        section(&mut out, &format!("App {}{note}", escape(&app.path)), &self::app(app, i));
+        let name = app.path.rsplit('/').next().unwrap_or(&app.path);
+        section(&mut out, &format!("App {}{note}", escape(name)), &self::app(app, i, explain));
     }
     let mut receipts = Rows::new();
     for r in &i.installer.receipts {
@@ -134,13 +137,12 @@ fn text(i: &Inspection, explain: bool) -> String {
     }
     section(&mut out, "Receipts", &receipts);
     trust::sections(&mut out, i);
+    trust::not_known(&mut out, i);
     section(&mut out, "Apple MDM", &mdm::rows(i, explain));
-    out.push_str(&warnings(&i.warnings));
-    let mut notes = Rows::new();
-    for n in &i.notes {
-        notes.add("note", escape(n));
-    }
-    section(&mut out, "Tolerated", &notes);
+    // Places start with the input's name, which is said already.
+    let name = format!("{}//", i.input.name);
+    out.push_str(&notes(&i.notes, &name));
+    out.push_str(&warnings(&i.warnings, &name));
     if let Some(licence) = i.image.as_ref().and_then(|image| image.licence.as_ref()) {
         out.push_str(&image::agreement(licence));
     }
@@ -153,18 +155,40 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
     }
 }
 
-/// The warnings, what to do after the last one of each code.
-fn warnings(all: &[Warning]) -> String {
+/// What was odd about the input and did not matter.
+fn notes(all: &[String], name: &str) -> String {
     let mut out = String::new();
-    if !all.is_empty() {
+    for n in all {
+        out.push_str(&wrapped(&format!("  {}", escape(n).replace(name, "")), "    "));
+    }
+    if !out.is_empty() {
+        out.insert_str(0, "\nTolerated\n");
+    }
+    out
+}
+
+/// The warnings, what to do after the last one of each code; then, in one line each, those that
+/// come with almost every package.
+fn warnings(all: &[Warning], name: &str) -> String {
+    let mut out = String::new();
+    let line =
+        |w: &Warning| wrapped(&format!("  {}  {}", w.code, w.message.replace(name, "")), "      ");
+    let (usual, special): (Vec<_>, Vec<_>) = all.iter().partition(|w| w.is_usual());
+    if !special.is_empty() {
         out.push_str("\nWarnings\n");
     }
-    for (n, w) in all.iter().enumerate() {
-        out.push_str(&wrapped(&format!("  {}  {}", w.code, w.message), "      "));
-        let next = all.get(n.saturating_add(1));
+    for (n, w) in special.iter().enumerate() {
+        out.push_str(&line(w));
+        let next = special.get(n.saturating_add(1));
         if !w.advice.is_empty() && next.is_none_or(|next| next.code != w.code) {
             out.push_str(&wrapped(&format!("      -> {}", w.advice), "         "));
         }
+    }
+    if !usual.is_empty() {
+        out.push_str("\nUsual for packages\n");
+    }
+    for w in usual {
+        out.push_str(&line(w));
     }
     out
 }
@@ -172,7 +196,7 @@ fn warnings(all: &[Warning]) -> String {
 /// Where a value comes from, short: `CFBundleVersion`, `Distribution title`, `Mach-O`. The place
 /// in full is what `--explain` and JSON give.
 fn source(p: &Provenance, i: &Inspection) -> String {
-    let Some(key) = &p.key else { return p.rule.to_owned() };
+    let Some(key) = &p.key else { return p.rule.replace('-', " ") };
     let key = escape(key);
     let file = p.place.rsplit('/').next().unwrap_or_default();
     if p.place == i.input.name || matches!(file, "" | "Info.plist") || key == "Mach-O" {
@@ -209,10 +233,21 @@ fn input(i: &Inspection) -> Rows {
     if let Some(c) = &i.input.container {
         // Escaped where it was read, as every place is.
         let inside = i.input.path_in_container.as_deref().unwrap_or_default();
-        rows.add("inside", format!("{} {inside}", word(c)).trim_end());
+        let of = word(c).replace('-', " ");
+        if inside.is_empty() {
+            rows.add("packed in", of);
+        } else {
+            rows.add("packed in", format!("{of}, at {inside}"));
+        }
     }
     rows.add("size", bytes(i.input.size));
     rows.maybe("sha256", i.input.sha256.as_deref());
+    trust::summary(&mut rows, i);
+    rows.add("Apple MDM", mdm::answer(i.apple_mdm.qualifies));
+    let mut codes: Vec<&str> =
+        i.warnings.iter().filter(|w| !w.is_usual()).map(|w| w.code).collect();
+    codes.dedup();
+    rows.add("warnings", if codes.is_empty() { "none".to_owned() } else { codes.join(", ") });
     rows
 }
 
@@ -222,17 +257,19 @@ fn identity(i: &Inspection) -> Rows {
     fact(&mut rows, "identifier", id.bundle_id.as_ref(), i, |s| escape(s));
     fact(&mut rows, "name", id.name.as_ref(), i, |s| escape(s));
     fact(&mut rows, "version", id.version.as_ref(), i, |s| escape(s));
-    fact(&mut rows, "short version", id.short_version.as_ref(), i, |s| escape(s));
-    fact(&mut rows, "bundle version", id.bundle_version.as_ref(), i, |s| escape(s));
+    let version = id.version.as_ref().map(|f| f.value.as_str());
+    let other = |f: &&Fact<String>| Some(f.value.as_str()) != version;
+    fact(&mut rows, "short version", id.short_version.as_ref().filter(other), i, |s| escape(s));
+    fact(&mut rows, "bundle version", id.bundle_version.as_ref().filter(other), i, |s| escape(s));
     fact(&mut rows, "lowest macOS", id.min_os.as_ref(), i, |s| escape(s));
     fact(&mut rows, "highest macOS", id.max_os.as_ref(), i, |s| escape(s));
     fact(&mut rows, "architectures", id.architectures.as_ref(), i, |l| strings(l));
     fact(&mut rows, "category", id.category.as_ref(), i, |s| escape(s));
     fact(&mut rows, "copyright", id.copyright.as_ref(), i, |s| escape(s));
-    fact(&mut rows, "icon", id.icon.as_ref(), i, |icon| {
-        let pixels = icon.pixels.map(|p| format!(", {p} pixels")).unwrap_or_default();
-        format!("{}{pixels}", escape(&icon.path))
-    });
+    if let Some(icon) = id.icon.as_ref().map(|f| &f.value) {
+        let pixels = icon.pixels.map(|p| format!("{p} pixels")).unwrap_or_default();
+        rows.path("icon", escape(&icon.path), &pixels);
+    }
     fact(&mut rows, "localized names", id.localized_names.as_ref(), i, |names| {
         let pairs = names.iter().map(|(l, n)| format!("{}: {}", escape(l), escape(n)));
         pairs.collect::<Vec<_>>().join(", ")
@@ -298,8 +335,10 @@ fn component(c: &ComponentInfo) -> Rows {
     rows.maybe("identifier", c.id.as_deref());
     rows.maybe("version", c.version.as_deref());
     rows.maybe("install location", c.install_location.as_deref());
-    // The place is escaped already.
-    rows.add("place", c.place.clone());
+    // The place is escaped already, and starts with the input's name.
+    if let Some((_, inside)) = c.place.split_once("//") {
+        rows.add("place", inside);
+    }
     rows.maybe("authorisation", c.auth.as_deref());
     if let Some(n) = c.files {
         rows.add("files", n.to_string());
@@ -328,29 +367,35 @@ fn component(c: &ComponentInfo) -> Rows {
         let id = b.id.as_deref().unwrap_or("no identifier");
         let version =
             b.short_version.as_deref().or(b.bundle_version.as_deref()).unwrap_or("no version");
-        rows.with("bundle", escape(&b.path), &format!("{}, {}", escape(id), escape(version)));
+        rows.path("bundle", escape(&b.path), &format!("{}, {}", escape(id), escape(version)));
     }
     if !c.relocatable_bundles.is_empty() {
         rows.add("relocatable", strings(&c.relocatable_bundles));
     }
-    rows.maybe("at the end", c.postinstall_action.as_deref());
+    rows.maybe("at the end", c.postinstall_action.as_deref().filter(|a| *a != "none"));
     if !c.must_close.is_empty() {
         rows.add("must close", strings(&c.must_close));
     }
     rows
 }
 
-fn app(a: &AppInfo, i: &Inspection) -> Rows {
+fn app(a: &AppInfo, i: &Inspection, explain: bool) -> Rows {
     let mut rows = Rows::new();
+    if a.install_path.is_none() && a.path.contains('/') {
+        rows.path("path", escape(&a.path), "");
+    }
     fact(&mut rows, "identifier", a.bundle_id.as_ref(), i, |s| escape(s));
     fact(&mut rows, "name", a.name.as_ref(), i, |s| escape(s));
     fact(&mut rows, "short version", a.short_version.as_ref(), i, |s| escape(s));
     fact(&mut rows, "bundle version", a.bundle_version.as_ref(), i, |s| escape(s));
-    rows.maybe("lands at", a.install_path.as_deref());
+    if let Some(path) = &a.install_path {
+        rows.path("lands at", escape(path), "");
+    }
     fact(&mut rows, "lowest macOS", a.min_os.as_ref(), i, |s| escape(s));
     fact(&mut rows, "highest macOS", a.max_os.as_ref(), i, |s| escape(s));
     fact(&mut rows, "architectures", a.architectures.as_ref(), i, |l| strings(l));
     fact(&mut rows, "category", a.category.as_ref(), i, |s| escape(s));
+    trust::app(&mut rows, a, explain);
     rows
 }
 
@@ -384,7 +429,7 @@ mod tests {
             shown.contains("com.\\u{1b}[2Jexample  (PackageInfo pkg-info@identifier)"),
             "{shown}"
         );
-        assert!(shown.contains("Sample                (file-name)"), "{shown}");
+        assert!(shown.contains("Sample                (file name)"), "{shown}");
         assert!(shown.contains("12345 bytes (12.0 KiB)"), "{shown}");
         assert!(shown.contains("Warnings\n  W_TEST  something to know"), "{shown}");
         assert!(!shown.contains('\u{1b}'));
@@ -392,11 +437,19 @@ mod tests {
 
     #[test]
     fn advice_follows_the_last_warning_of_a_code() {
-        let two = [Warning::new("W_NO_VERSION", "a"), Warning::new("W_NO_VERSION", "b")];
+        let two = [Warning::new("W_NO_VERSION", "a"), Warning::new("W_NO_VERSION", "A.pkg//b")];
         assert_eq!(
-            warnings(&two),
+            warnings(&two, "A.pkg//"),
             "\nWarnings\n  W_NO_VERSION  a\n  W_NO_VERSION  b\n      -> give one with --set-version\n"
         );
+    }
+
+    #[test]
+    fn what_comes_with_almost_every_package_is_one_line_at_the_end() {
+        let two = [Warning::new("W_RUNS_SCRIPTS", "it does"), Warning::new("W_NO_VERSION", "a")];
+        let shown = warnings(&two, "A.pkg//");
+        assert!(shown.starts_with("\nWarnings\n  W_NO_VERSION  a\n"), "{shown}");
+        assert!(shown.ends_with("\nUsual for packages\n  W_RUNS_SCRIPTS  it does\n"));
     }
 
     #[test]
@@ -435,7 +488,7 @@ version: 1.5
     #[test]
     fn sections_without_content_are_left_out() {
         let shown = text(&Inspection::new(InputInfo::default()), false);
-        for absent in ["Installer", "Receipts", "Warnings", "App "] {
+        for absent in ["Installer", "Receipts", "Warnings", "App ", "Usual"] {
             assert!(!shown.contains(absent), "{absent}: {shown}");
         }
     }

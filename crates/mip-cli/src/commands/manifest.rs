@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ManifestArgs, context: &Context) -> Result<Reply> {
     } else if !context.json {
         text = String::from_utf8_lossy(&plist).into_owned();
     }
-    for w in &made.warnings {
+    for w in made.warnings.iter().filter(|w| !w.is_usual()) {
         context.note(&format!("warning[{}]: {}\n  in: {}", w.code, w.message, escape(&name)));
     }
     if output.is_some() && context.quiet {

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &ScriptsArgs, context: &Context) -> Result<Reply> {
         convert.write_scripts(&input, &args.output, args.force, &job)
     };
     let made = Source::image(&args.look.password).with(&args.file, &mut work).map_err(place)?;
-    for w in &made.warnings {
+    for w in made.warnings.iter().filter(|w| !w.is_usual()) {
         context.note(&format!("warning[{}]: {}\n  in: {}", w.code, w.message, escape(&name)));
     }
     Ok(Reply::done(text(&made), json::value(&made)?))

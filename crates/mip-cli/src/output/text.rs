@@ -25,9 +25,28 @@ fn one_line(text: &str) -> String {
 /// Rows of label, value and an optional remark in parentheses, aligned in two columns.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    rows: Vec<(String, String, String)>,
-    /// Rows, by index, whose remark says only where the value is from.
-    origins: Vec<usize>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    label: String,
+    value: String,
+    remark: String,
+    kind: Kind,
+}
+
+/// How a row that is too long for a line is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Broken at blanks.
+    Wrapped,
+    /// Without its remark, which says only where the value is from; then broken at blanks.
+    Origin,
+    /// Never broken: a path. A remark that does not fit goes on the next line.
+    Path,
+    /// On a line of its own that is never broken: it is there to be copied.
+    Copied,
 }
 
 /// Columns of a line; only text that has no place to break is longer.
@@ -55,33 +74,63 @@ impl Rows {
 
     /// A row with a remark.
     pub(crate) fn with(&mut self, label: &str, value: impl Into<String>, remark: &str) {
-        self.rows.push((label.to_owned(), value.into(), remark.to_owned()));
+        self.push(label, value.into(), remark, Kind::Wrapped);
     }
 
     /// A row with the origin of its value, which is left out where the line would be too long.
     pub(crate) fn origin(&mut self, label: &str, value: impl Into<String>, origin: &str) {
-        self.origins.push(self.rows.len());
-        self.with(label, value, origin);
+        self.push(label, value.into(), origin, Kind::Origin);
+    }
+
+    /// A row with a path, which is not broken, and a remark.
+    pub(crate) fn path(&mut self, label: &str, value: impl Into<String>, remark: &str) {
+        self.push(label, value.into(), remark, Kind::Path);
+    }
+
+    /// A row whose value people copy: whole, on the line below its label.
+    pub(crate) fn copied(&mut self, label: &str, value: impl Into<String>) {
+        self.push(label, value.into(), "", Kind::Copied);
+    }
+
+    fn push(&mut self, label: &str, value: String, remark: &str, kind: Kind) {
+        self.rows.push(Row { label: label.to_owned(), value, remark: remark.to_owned(), kind });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The rows, indented by two spaces, one line each.
+    /// The rows, indented by two spaces.
     pub(crate) fn text(&self) -> String {
         let chars = |s: &String| s.chars().count();
-        let labels = self.rows.iter().map(|r| chars(&r.0)).max().unwrap_or(0);
-        let fits = self.rows.iter().filter(|r| !r.2.is_empty()).map(|r| chars(&r.1));
+        let beside = || self.rows.iter().filter(|r| r.kind != Kind::Copied);
+        let labels = beside().map(|r| chars(&r.label)).max().unwrap_or(0);
+        let fits = beside().filter(|r| !r.remark.is_empty()).map(|r| chars(&r.value));
         let values = fits.filter(|n| *n <= VALUE_COLUMN).max().unwrap_or(0);
+        // Where the label takes most of a line, what follows it is not put below its value.
+        let below = labels.saturating_add(4);
+        let indent = " ".repeat(if below > WIDTH / 2 { 6 } else { below });
         let mut out = String::new();
-        for (n, (label, value, remark)) in self.rows.iter().enumerate() {
-            let plain = format!("  {label:<labels$}  {value}");
-            let full = format!("  {label:<labels$}  {value:<values$}  ({remark})");
-            let long = self.origins.contains(&n) && chars(&full) > WIDTH;
-            let line = if remark.is_empty() || long { plain } else { full };
-            out.push_str(line.trim_end());
-            out.push('\n');
+        for Row { label, value, remark, kind } in &self.rows {
+            if *kind == Kind::Copied {
+                out.push_str(&format!("  {label}:\n    {value}\n"));
+                continue;
+            }
+            let first = format!("  {label:<labels$}  ");
+            let fits = |line: &String| chars(&first).saturating_add(chars(line)) <= WIDTH;
+            let full = format!("{value:<values$}  ({remark})");
+            let line = match remark.as_str() {
+                "" => value.clone(),
+                _ if fits(&full) => full,
+                _ if *kind == Kind::Origin => value.clone(),
+                remark if *kind == Kind::Path => format!("{value}\n{indent}({remark})"),
+                remark => format!("{value} ({remark})"),
+            };
+            if *kind == Kind::Path {
+                out.push_str(&format!("{first}{line}\n"));
+            } else {
+                out.push_str(&filled(&first, &line, &indent));
+            }
         }
         out
     }
@@ -90,13 +139,18 @@ impl Rows {
 /// Text broken at blanks into lines of at most [`WIDTH`] columns; `indent` goes before all but the
 /// first. Ends with a line break.
 pub(crate) fn wrapped(text: &str, indent: &str) -> String {
-    let chars = |s: &str| s.chars().count();
     let start = text.len().saturating_sub(text.trim_start().len());
     let (first, rest) = text.split_at_checked(start).unwrap_or(("", text));
+    filled(first, rest, indent)
+}
+
+/// The same behind `first`, which is not broken and is not followed by a break.
+fn filled(first: &str, text: &str, indent: &str) -> String {
+    let chars = |s: &str| s.chars().count();
     let mut out = first.to_owned();
     let mut column = chars(first);
     let mut fresh = true;
-    for word in rest.split_inclusive(' ') {
+    for word in text.split_inclusive(' ') {
         let width = chars(word.trim_end());
         if !fresh && column.saturating_add(width) > WIDTH {
             out.truncate(out.trim_end_matches(' ').len());
@@ -173,7 +227,19 @@ mod tests {
         let mut rows = Rows::new();
         rows.origin("name", "x".repeat(90), "Info.plist");
         rows.with("name", "x".repeat(90), "stays");
+        rows.add("word", "word ".repeat(40));
+        rows.path("path", "a folder/".repeat(12), "a remark");
+        rows.copied("to paste", "word ".repeat(40).trim_end());
         let text = rows.text();
+        let lines: Vec<&str> = text.lines().filter(|l| l.contains("word")).collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[..3].iter().all(|l| l.len() <= 100), "{text}");
+        assert!(lines[1].starts_with("        word") && lines[2].starts_with("        word"));
+        assert!(
+            text.contains(&format!("{}\n        (a remark)\n", "a folder/".repeat(12))),
+            "{text}"
+        );
+        assert!(text.contains("  to paste:\n    word word") && lines[3].len() > 190, "{text}");
         assert!(!text.contains("Info.plist") && text.contains("(stays)"), "{text}");
         let long = format!("  W_X  {}", "word ".repeat(40));
         let shown = wrapped(&long, "      ");

@@ -51,7 +51,7 @@ fn flat(found: &Inspection) -> MdmPoint {
     let other = "`mip convert` makes an archive of it for the Mobile@Work channel";
     match (found.input.kind, &found.input.container) {
         (InstallerKind::DistributionPackage | InstallerKind::ComponentPackage, None) => {
-            point(Met::Yes, "it is".to_owned())
+            point(Met::Yes, "it is one".to_owned())
         }
         (InstallerKind::DistributionPackage | InstallerKind::ComponentPackage, Some(_)) => {
             let inside = found.input.path_in_container.as_deref().unwrap_or("the package");
@@ -115,7 +115,7 @@ fn signed(met: Met, detail: &str) -> MdmPoint {
 
 fn signature(trust: &PackageTrust, found: &Inspection, out: &mut Vec<MdmPoint>) {
     if trust.state == ClaimState::Unsigned {
-        let how = "it is not: sign it with `productsign` and a Developer ID Installer certificate (on a Mac)";
+        let how = "the package is not signed: sign it with `productsign` and a Developer ID Installer certificate (on a Mac)";
         return out.push(signed(Met::No, how));
     }
     let Some(signer) = trust.signer() else {
@@ -124,9 +124,9 @@ fn signature(trust: &PackageTrust, found: &Inspection, out: &mut Vec<MdmPoint>) 
             ClaimState::Invalid => Met::No,
             _ => Met::Unknown,
         };
-        return out.push(signed(met, &format!("it carries a signature; {why}")));
+        return out.push(signed(met, &format!("the package carries a signature: {why}")));
     };
-    out.push(signed(Met::Yes, "it is"));
+    out.push(signed(Met::Yes, "it is signed"));
     out.push(intact(trust));
     let chain = chain(signer);
     let leads = chain.met == Met::Yes;
@@ -150,7 +150,7 @@ fn signature(trust: &PackageTrust, found: &Inspection, out: &mut Vec<MdmPoint>) 
 fn intact(trust: &PackageTrust) -> MdmPoint {
     let (met, detail) = match (trust.state, trust.contents.state) {
         (ClaimState::Invalid, _) => {
-            let why = trust.problem.as_deref().unwrap_or("it does not match");
+            let why = trust.problem.as_deref().unwrap_or("the signature does not match");
             (Met::No, format!("{why}: get the package again from its vendor"))
         }
         (ClaimState::Valid | ClaimState::Untrusted, ClaimState::Valid) => {
@@ -170,11 +170,11 @@ fn intact(trust: &PackageTrust) -> MdmPoint {
 
 fn chain(signer: &SignerClaim) -> MdmPoint {
     let (met, detail) = match (&signer.root, &signer.problem) {
-        (Some(root), None) => (Met::Yes, format!("it ends in {}", escape(root))),
+        (Some(root), None) => (Met::Yes, format!("they lead to {}", escape(root))),
         (_, Some(why)) => (Met::No, format!("{why}: sign it with a certificate that Apple issued")),
         (None, None) => (
             Met::No,
-            "it ends in no root of Apple's: sign it with a certificate that Apple issued"
+            "the certificates lead to no root of Apple's: sign it with a certificate that Apple issued"
                 .to_owned(),
         ),
     };
@@ -189,12 +189,14 @@ fn leaf(signer: &SignerClaim) -> MdmPoint {
     let (met, detail) = match signer.kind {
         LeafKind::DeveloperIdInstaller => (Met::Yes, format!("Developer ID Installer: {name}")),
         LeafKind::Apple => (Met::Yes, format!("Apple's own: {name}")),
-        LeafKind::MacInstallerDistribution => wrong("it is one for packages of the App Store"),
-        LeafKind::DeveloperIdApplication | LeafKind::AppDistribution | LeafKind::MacAppStore => {
-            wrong("it is one for programs, not for packages")
+        LeafKind::MacInstallerDistribution => {
+            wrong("the certificate is one for packages of the App Store")
         }
-        LeafKind::Development => wrong("it is a developer's for their own machines"),
-        _ => wrong("it is none for packages"),
+        LeafKind::DeveloperIdApplication | LeafKind::AppDistribution | LeafKind::MacAppStore => {
+            wrong("the certificate is one for programs, not for packages")
+        }
+        LeafKind::Development => wrong("the certificate is a developer's, for their own machines"),
+        _ => wrong("the certificate is none for packages"),
     };
     let requirement = "the certificate is a Developer ID Installer, or Apple's own";
     MdmPoint::new("leaf-kind", requirement, met, detail)
@@ -206,26 +208,28 @@ fn not_expired(signer: &SignerClaim, trust: &PackageTrust) -> MdmPoint {
     let stamp = stamp.and_then(|t| t.time.as_deref()).unwrap_or_default();
     let (met, detail) = match (signer.validity_at_timestamp, signer.validity_now) {
         (Some(Validity::Valid), _) => {
-            (Met::Yes, format!("it was valid at the trusted timestamp, {stamp}"))
+            (Met::Yes, format!("the certificate was valid at the trusted timestamp, {stamp}"))
         }
         (Some(_), _) => (
             Met::No,
-            format!("it was not valid at the trusted timestamp, {stamp}: get a newer package"),
+            format!(
+                "the certificate was not valid at the trusted timestamp, {stamp}: get a newer package"
+            ),
         ),
         (None, Some(Validity::Valid)) => (
             Met::Yes,
             format!(
-                "it is valid until {end}; there is no trusted timestamp that would count after that"
+                "the certificate is valid until {end}; there is no trusted timestamp that would count after that"
             ),
         ),
         (None, Some(Validity::Expired)) => (
             Met::No,
             format!(
-                "it expired on {end}, and no trusted timestamp says that it signed before: ask the vendor for a newer package"
+                "the certificate expired on {end}, and no trusted timestamp says that it signed before: ask the vendor for a newer package"
             ),
         ),
         (None, Some(Validity::NotYetValid)) => {
-            (Met::No, "it is not valid yet: check the clock".to_owned())
+            (Met::No, "the certificate is not valid yet: check the clock".to_owned())
         }
         (None, None) => (Met::Unknown, "it was not looked at".to_owned()),
     };
@@ -271,7 +275,13 @@ fn in_applications(apps: &[&AppInfo], found: &Inspection) -> MdmPoint {
         ["W_PAYLOAD_NOT_READ", "W_PAYLOAD_UNREADABLE", "W_COMPONENT_NOT_READ", "W_MANY_APPS"];
     let unread = found.warnings.iter().any(|w| unread.contains(&w.code));
     let (met, detail) = if !outside.is_empty() {
-        (Met::No, format!("outside it: {}: install it as not managed", outside.join(", ")))
+        (
+            Met::No,
+            format!(
+                "an app lands outside /Applications: {}: install it as not managed",
+                outside.join(", ")
+            ),
+        )
     } else if unread || apps.iter().any(|a| a.install_path.is_none()) {
         (Met::Unknown, "where everything lands is not known: see the warnings".to_owned())
     } else if apps.is_empty() {
@@ -300,7 +310,7 @@ fn one_app(apps: &[&AppInfo]) -> MdmPoint {
                 (Met::No, format!("there is one, and its signature is {}", state.word()))
             }
         },
-        many => (Met::No, format!("there are {}", many.len())),
+        many => (Met::No, format!("there are {} apps", many.len())),
     };
     let requirement = "on macOS 11 to 13: nothing in it but one signed app";
     MdmPoint::new("one-signed-app", requirement, met, detail).does_not_count()

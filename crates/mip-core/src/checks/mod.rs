@@ -67,9 +67,8 @@ fn version(found: &Inspection, identity: &Identity, open: bool, out: &mut Vec<Wa
     let rule = version.source.rule;
     let of_part = [rules::FIRST_PKG_REF, rules::FIRST_COMPONENT].contains(&rule);
     if (of_part || rule == rules::PRODUCT) && is_suspicious(&version.value) {
-        let text = format!(
-            "the version \"{shown}\" comes from the package and looks like a placeholder; give the real one with --set-version"
-        );
+        let text =
+            format!("the version \"{shown}\" comes from the package and looks like a placeholder");
         say(out, "W_SUSPICIOUS_VERSION", text);
     } else if version.value.chars().all(|c| !c.is_ascii_digit() || c == '0') {
         let text = format!("the version \"{shown}\" is no version that can go up from another");
@@ -170,7 +169,7 @@ fn architectures(found: &Inspection, app: Option<&AppInfo>, out: &mut Vec<Warnin
     let arm = have.iter().any(is_arm);
     let intel_only = !have.is_empty() && !arm && has(&["x86_64", "x86_64h"]);
     if intel_only {
-        let text = "the app is for Intel only: Apple silicon needs Rosetta for it, which macOS 28 no longer has";
+        let text = "the app is for Intel only: Apple silicon needs Rosetta for it, which macOS 28 has only for some games";
         say(out, "W_INTEL_ONLY", text);
     } else if !arm && has(&["i386"]) {
         let text = "the app is 32-bit only: macOS 10.15 and later cannot run it";

@@ -207,9 +207,7 @@ pub(super) fn several(
         }
     }
     let message = format!("holds {} installers: {}", all.len(), list(all));
-    inspection
-        .warnings
-        .push(Warning::new("W_AMBIGUOUS", format!("{message}; choose one with --select")));
+    inspection.warnings.push(Warning::new("W_AMBIGUOUS", message.clone()));
     let ambiguity = Error::new(Code::Ambiguous, message).hint("choose one with --select PATH");
     Ok(Examined {
         inspection,

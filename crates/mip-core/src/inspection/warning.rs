@@ -23,6 +23,13 @@ impl Warning {
         Self { code, message: message.into(), advice }
     }
 
+    /// Whether almost every package has it: worth to know, and no reason to look up. The command
+    /// line shows it after the others, and not among the warnings on stderr.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        USUAL.contains(&self.code)
+    }
+
     /// Whether another day's inspection of the same bytes may say otherwise. Such a warning is
     /// for reports: an archive's manifest does not have it.
     #[must_use]
@@ -30,6 +37,9 @@ impl Warning {
         DEPENDS_ON_TIME.contains(&self.code)
     }
 }
+
+/// Warnings that almost every package has.
+const USUAL: &[&str] = &["W_RECEIPT_BLOCKS", "W_RUNS_SCRIPTS"];
 
 /// Warnings that depend on the time of the inspection.
 const DEPENDS_ON_TIME: &[&str] = &["W_SIGNER_EXPIRED"];
@@ -57,7 +67,7 @@ macro_rules! warnings {
 // Sorted by code.
 warnings! {
     "W_32_BIT_ONLY", "The app is 32-bit only; macOS 10.15 and later cannot run it.", "ask the vendor for a version of today";
-    "W_AMBIGUOUS", "Several apps could be meant, and nothing tells them apart.", "choose one with --primary-app";
+    "W_AMBIGUOUS", "Several apps could be meant, and nothing tells them apart.", "choose one: an app with --primary-app, an installer with --select";
     "W_APPLE_MDM", "Apple's own MDM channel does not take the input.", "build a signed distribution package for that channel, or convert the input for the other one";
     "W_APP_ADHOC", "The app is signed without a certificate: nobody answers for it.", "get a build that its vendor signed with a Developer ID; Gatekeeper blocks this one where it was downloaded";
     "W_APP_SEAL_WEAK", "The seal of the app leaves out files by rules of its own.", "get a build that is signed with the usual rules: Gatekeeper refuses this one";
@@ -94,7 +104,7 @@ warnings! {
     "W_RELOCATABLE", "The Installer may put the app where the user moved an older copy.", "use the generated detection script, which looks for the app by its identifier";
     "W_RESOURCE_FORK", "Files have resource forks, which are left out.", "carry the disk image as it is: --payload original";
     "W_ROSETTA_TO_INSTALL", "The Distribution does not name arm64 in options@hostArchitectures: on Apple silicon, the Installer wants Rosetta even for a package that is universal.", "install Rosetta first, or ask the vendor to add hostArchitectures";
-    "W_RUNS_SCRIPTS", "The package runs scripts. What they change is in no list, and no receipt tells whether they did.", "read them with --scripts; use a detection script that checks what they do";
+    "W_RUNS_SCRIPTS", "The package runs scripts. What they change is in no list, and no receipt tells whether they did.", "read them with `mip inspect --scripts`; use a detection script that checks what they do";
     "W_SCRIPTS_NOT_READ", "The scripts were not read because of their size.", "read them with --payload-scan always";
     "W_SCRIPTS_UNREADABLE", "The scripts cannot be read.", "ask the vendor for an intact package";
     "W_SCRIPT_COMMAND", "A script calls a command that a Mac does not have, not any more, or not without more software.", "read the line: without a check before it, the script fails there";

@@ -4,16 +4,20 @@ use mip_core::inspection::{Inspection, MdmPoint, Met};
 
 use crate::output::text::Rows;
 
+/// Whether Apple's channel takes it, in words.
+pub(super) fn answer(qualifies: Met) -> &'static str {
+    match qualifies {
+        Met::Yes => "yes, as far as the file tells",
+        Met::No => "no",
+        Met::Unknown => "not known",
+    }
+}
+
 /// The verdict, with the points that keep it from being "yes"; all of them with `all`.
 pub(super) fn rows(i: &Inspection, all: bool) -> Rows {
     let verdict = &i.apple_mdm;
     let mut rows = Rows::new();
-    let answer = match verdict.qualifies {
-        Met::Yes => "yes, as far as the file tells",
-        Met::No => "no",
-        Met::Unknown => "not known",
-    };
-    rows.add("takes it", answer);
+    rows.add("takes it", answer(verdict.qualifies));
     points(&mut rows, &verdict.points, all);
     if verdict.qualifies != Met::No {
         let answer = match verdict.managed {
@@ -38,8 +42,9 @@ fn points(rows: &mut Rows, points: &[MdmPoint], all: bool) {
             (Met::Unknown, true) => "  not known",
             (Met::Unknown, false) => "  cannot be known",
         };
-        // Details are escaped by the library.
-        rows.add(label, format!("{}: {} [{}]", p.requirement, p.detail, p.code));
+        // Details are escaped by the library, and say themselves what they are about.
+        let wanted = if all { format!("{}: ", p.requirement) } else { String::new() };
+        rows.add(label, format!("{wanted}{} [{}]", p.detail, p.code));
     }
 }
 
@@ -58,7 +63,12 @@ mod tests {
             MdmPoint::new("c", "third", Met::Unknown, "offline").does_not_count(),
         ];
         let short = rows(&i, false).text();
-        assert!(short.contains("takes it") && short.contains("second: do this [b]"), "{short}");
+        assert!(
+            short.contains("takes it")
+                && short.contains("do this [b]")
+                && !short.contains("second"),
+            "{short}"
+        );
         assert!(!short.contains("first") && !short.contains("third"), "{short}");
         assert!(!short.contains("managed"), "{short}");
         let long = rows(&i, true).text();

@@ -1,5 +1,5 @@
 //! The part of `mip inspect` that is about signatures. Problems and places are escaped by the
-//! library; names of signers are not.
+//! library; names of signers are not, and neither are identifiers and requirements.
 
 use mip_base::escape;
 use mip_core::inspection::{
@@ -8,9 +8,10 @@ use mip_core::inspection::{
 };
 
 use super::section;
-use crate::output::text::{Rows, bytes};
+use crate::output::text::{Rows, bytes, wrapped};
 
-/// Every signature that was looked at, as sections of their own.
+/// The signatures of the package and of the disk image, as sections of their own. Those of apps
+/// stand with the apps.
 pub(super) fn sections(out: &mut String, i: &Inspection) {
     let trust = &i.trust;
     let mut rows = Rows::new();
@@ -21,32 +22,67 @@ pub(super) fn sections(out: &mut String, i: &Inspection) {
     for t in trust.tickets.iter().filter(of_package) {
         ticket(&mut rows, t);
     }
-    section(out, "Signature", &rows);
+    section(out, "Signature of the package", &rows);
     let mut rows = Rows::new();
     if let Some(s) = &trust.image {
-        code(&mut rows, s);
+        image(&mut rows, s);
     }
     for t in trust.tickets.iter().filter(|t| !of_package(t)) {
         ticket(&mut rows, t);
     }
     section(out, "Signature of the disk image", &rows);
-    for a in &i.apps {
-        let mut rows = Rows::new();
-        app(&mut rows, a);
-        section(out, &format!("Signature of {}", escape(&a.path)), &rows);
+}
+
+/// What no look at the file can tell.
+pub(super) fn not_known(out: &mut String, i: &Inspection) {
+    let mut text = String::new();
+    for line in &i.trust.not_known {
+        text.push_str(&wrapped(&format!("  {line}"), "    "));
     }
-    let mut rows = Rows::new();
-    for text in &trust.not_known {
-        rows.add("cannot be known", text.clone());
+    if !text.is_empty() {
+        out.push_str(&format!("\nCannot be known from the file\n{text}"));
     }
-    section(out, "Not known", &rows);
+}
+
+/// One line for each thing that is signed, or should be: the package, the image, the primary app.
+pub(crate) fn summary(rows: &mut Rows, i: &Inspection) {
+    let trust = &i.trust;
+    let good = |t: &TicketInfo| t.state == ClaimState::Valid && t.names_this == Some(true);
+    let line = |state: ClaimState, signer: Option<&SignerClaim>, notarized: bool| {
+        let mut parts = vec![self::state(state, None)];
+        parts.extend(signer.map(|s| format!("{}, {}", name(s), kind(s))));
+        let expired = |s: &SignerClaim| {
+            s.validity_now == Some(Validity::Expired)
+                && s.validity_at_timestamp != Some(Validity::Valid)
+        };
+        parts.extend(signer.filter(|s| expired(s)).map(|_| "its certificate expired".to_owned()));
+        parts.extend(notarized.then(|| "notarized (ticket stapled)".to_owned()));
+        parts.join("; ")
+    };
+    if let Some(p) = &trust.package {
+        let notarized = trust.tickets.iter().any(|t| t.place == p.place && good(t));
+        rows.add("package signature", line(p.state, p.signer(), notarized));
+    }
+    let of_image = |t: &&TicketInfo| trust.package.as_ref().is_none_or(|p| p.place != t.place);
+    if let Some(s) = &trust.image {
+        let notarized = trust.tickets.iter().filter(of_image).any(good);
+        let signer = s.signature.as_ref().and_then(|c| c.signer.as_ref());
+        rows.add("image signature", line(s.state, signer, notarized));
+    }
+    let app = i.apps.iter().find(|a| a.primary);
+    if let Some((app, s)) = app.and_then(|a| Some((a, a.signature.as_ref()?))) {
+        let first = s.slices.first().and_then(|s| s.signature.as_ref());
+        let signer = first.and_then(|c| c.signer.as_ref());
+        let notarized = app.ticket.as_ref().is_some_and(good);
+        rows.add("app signature", line(s.state, signer, notarized));
+    }
 }
 
 fn package(rows: &mut Rows, p: &PackageTrust) {
-    rows.add("package", state(p.state, p.problem.as_deref()));
-    if p.state == ClaimState::Unsigned {
-        return;
+    if p.state == ClaimState::Unsigned && p.problem.is_none() {
+        return; // The summary says so.
     }
+    rows.add("signature", state(p.state, p.problem.as_deref()));
     if let Some(s) = p.signer() {
         signer(rows, s);
     }
@@ -94,11 +130,10 @@ fn package(rows: &mut Rows, p: &PackageTrust) {
     }
 }
 
-/// The code signature of a disk image or of one slice of a program.
-fn code(rows: &mut Rows, s: &CodeSignature) {
-    let label = s.architecture.as_deref().map_or_else(|| "image".to_owned(), escape);
+/// The code signature of a disk image.
+fn image(rows: &mut Rows, s: &CodeSignature) {
     let why = (!s.problems.is_empty()).then(|| s.problems.join("; "));
-    rows.add(&label, state(s.state, why.as_deref()));
+    rows.add("signature", state(s.state, why.as_deref()));
     rows.maybe("identifier", s.identifier.as_deref());
     if let Some(claim) = &s.signature {
         if let Some(s) = &claim.signer {
@@ -108,26 +143,14 @@ fn code(rows: &mut Rows, s: &CodeSignature) {
     }
 }
 
-fn app(rows: &mut Rows, a: &AppInfo) {
+/// The code signature of an app, below its other rows. `all`: entitlements too.
+pub(super) fn app(rows: &mut Rows, a: &AppInfo, all: bool) {
     let Some(s) = &a.signature else { return };
-    rows.add("app", state(s.state, why(s).as_deref()));
-    if let Some(first) = s.slices.first() {
-        rows.maybe("identifier", first.identifier.as_deref());
-        rows.maybe("team", first.team_id.as_deref());
-        if let Some(claim) = &first.signature {
-            if let Some(s) = &claim.signer {
-                signer(rows, s);
-            }
-            timestamp(rows, claim);
-        }
-        let flags: Vec<String> = first.flags.iter().map(|f| escape(f)).collect();
-        if !flags.is_empty() {
-            rows.add("flags", flags.join(", "));
-        }
-        let runtime = if first.hardened_runtime { "yes" } else { "no" };
-        rows.add("hardened runtime", runtime);
+    rows.add("signature", state(s.state, why(s).as_deref()));
+    if let Some(first) = s.slices.first().filter(|first| first.state != ClaimState::Unsigned) {
+        program(rows, first, a);
     }
-    for slice in &s.slices {
+    for slice in s.slices.iter().filter(|x| x.state != s.state || !x.problems.is_empty()) {
         let name = slice.architecture.as_deref().map_or_else(|| "program".to_owned(), escape);
         let problems = (!slice.problems.is_empty()).then(|| slice.problems.join("; "));
         rows.add(&name, state(slice.state, problems.as_deref()));
@@ -152,6 +175,57 @@ fn app(rows: &mut Rows, a: &AppInfo) {
     if let Some(t) = &a.ticket {
         ticket(rows, t);
     }
+    requirements(rows, s);
+    entitlements(rows, s, all);
+}
+
+/// What the signature of the program says; the first slice stands for the others.
+fn program(rows: &mut Rows, first: &CodeSignature, a: &AppInfo) {
+    let bundle_id = a.bundle_id.as_ref().map(|f| f.value.as_str());
+    rows.maybe("signed as", first.identifier.as_deref().filter(|i| Some(*i) != bundle_id));
+    let claim = first.signature.as_ref();
+    let by = claim.and_then(|c| c.signer.as_ref());
+    let team = by.and_then(|s| s.team_id.as_deref());
+    rows.maybe("team", first.team_id.as_deref().filter(|t| Some(*t) != team));
+    if let Some(s) = by {
+        signer(rows, s);
+    }
+    if let Some(c) = claim {
+        timestamp(rows, c);
+    }
+    rows.add("hardened runtime", if first.hardened_runtime { "yes" } else { "no" });
+    let flags: Vec<_> = first.flags.iter().filter(|f| *f != "runtime").map(|f| escape(f)).collect();
+    if !flags.is_empty() {
+        rows.add("flags", flags.join(", "));
+    }
+}
+
+/// The designated requirement, once where the slices agree: it is pasted into settings of the
+/// server.
+fn requirements(rows: &mut Rows, s: &BundleSignature) {
+    let mut shown: Vec<&str> = Vec::new();
+    for slice in &s.slices {
+        let Some(text) = slice.requirement.as_deref().filter(|t| !shown.contains(t)) else {
+            continue;
+        };
+        let of = slice.architecture.as_deref().filter(|_| !shown.is_empty());
+        let of = of.map(|a| format!(" of {}", escape(a))).unwrap_or_default();
+        rows.copied(&format!("designated requirement{of}"), escape(text));
+        shown.push(text);
+    }
+}
+
+/// The entitlements of the first slice that has some.
+fn entitlements(rows: &mut Rows, s: &BundleSignature, all: bool) {
+    let of = s.slices.iter().find_map(|slice| slice.entitlements.as_ref()?.as_object());
+    let Some(of) = of.filter(|o| !o.is_empty()) else { return };
+    if !all {
+        rows.with("entitlements", of.len().to_string(), "--explain lists them");
+        return;
+    }
+    for (key, value) in of {
+        rows.add("entitlement", escape(&format!("{key} = {value}")));
+    }
 }
 
 fn why(s: &BundleSignature) -> Option<String> {
@@ -172,8 +246,8 @@ fn state(state: ClaimState, why: Option<&str>) -> String {
     why.map_or_else(|| word.to_owned(), |w| format!("{word}: {w}"))
 }
 
-fn signer(rows: &mut Rows, s: &SignerClaim) {
-    let kind = match s.kind {
+fn kind(s: &SignerClaim) -> &'static str {
+    match s.kind {
         LeafKind::DeveloperIdInstaller => "Developer ID Installer",
         LeafKind::DeveloperIdApplication => "Developer ID Application",
         LeafKind::MacInstallerDistribution => "Mac Installer Distribution",
@@ -181,15 +255,23 @@ fn signer(rows: &mut Rows, s: &SignerClaim) {
         LeafKind::MacAppStore => "Mac App Store",
         LeafKind::Development => "development",
         LeafKind::Apple => "Apple's own software",
-        _ => "no kind that is known",
-    };
+        _ => "no kind of Apple's that is known",
+    }
+}
+
+/// `NAME (TEAM)`. Escaped.
+fn name(s: &SignerClaim) -> String {
     let name = s
         .name
         .as_deref()
         .or_else(|| s.chain.first().map(|c| c.subject.as_str()))
         .unwrap_or("nobody that is named");
     let team = s.team_id.as_deref().map(|t| format!(" ({})", escape(t))).unwrap_or_default();
-    rows.with("signed by", format!("{}{team}", escape(name)), kind);
+    format!("{}{team}", escape(name))
+}
+
+fn signer(rows: &mut Rows, s: &SignerClaim) {
+    rows.with("signed by", name(s), kind(s));
     match &s.root {
         Some(root) => rows.add("leads to", escape(root)),
         None => rows.add("leads to", s.problem.as_deref().unwrap_or("no root of Apple's")),
