@@ -77,7 +77,10 @@ fn requirements_on_the_input_refuse_with_status_12() {
         let (status, out, err) = look(file, args);
         assert_eq!(status, if code.is_some() { 12 } else { 0 }, "{what}: {err}");
         // The report is there either way.
-        assert!(out.contains("\n  package signature  ") && out.contains("\nIdentity\n"), "{what}: {out}");
+        assert!(
+            out.contains("\n  package signature  ") && out.contains("\nIdentity\n"),
+            "{what}: {out}"
+        );
         if let Some(code) = code {
             assert!(err.contains(&format!("error[{code}]")), "{what}: {err}");
             assert!(err.contains("help: "), "{what}: {err}");
@@ -112,6 +115,16 @@ fn requirements_on_the_input_refuse_with_status_12() {
             }
         }
         let left = std::fs::read_dir(&folder).unwrap().count();
+        assert_eq!(left == 0, code.is_some(), "{what}: {left}");
+        // Scripts alone are refused the same way.
+        let scripts = scratch.path().join(format!("scripts{n}"));
+        std::fs::create_dir(&scripts).unwrap();
+        let mut c = mip();
+        c.args(["scripts", "-q", "--output"]).arg(&scripts).arg(file).args(*args);
+        c.args(["--id", "a.b", "--name", "A", "--set-version", "1"]);
+        let (status, out, err) = finish_bytes(&run(&mut c));
+        assert_eq!((status, out), (if code.is_some() { 12 } else { 0 }, 0), "{what}: {err}");
+        let left = std::fs::read_dir(&scripts).unwrap().count();
         assert_eq!(left == 0, code.is_some(), "{what}: {left}");
     }
     let (status, _, err) = look(&signed, &["--deny", "W_MISSPELT"]);

@@ -341,6 +341,11 @@ impl Convert {
         let product = self.product(found.as_ref(), unread.as_ref()).map_err(place)?;
         let mut warnings = found.iter().flat_map(|f| f.warnings.clone()).collect();
         let scripts = scripts::generate(found.as_ref(), &product, &mut warnings);
+        match &found {
+            Some(found) => self.policy.check(found, &warnings),
+            None => self.policy.check_unread(&warnings),
+        }
+        .map_err(place)?;
         let path = folder.join(archive_name(&product));
         let done = Beside::create(input.as_path(), &path, force)?.publish(&scripts)?;
         let durable = done.warnings.iter().map(|w| Warning::new("W_DURABILITY", w));

@@ -71,6 +71,9 @@ What an admin should know of an installer before it goes out. Each has a stable 
 warning fails nothing; `--deny CODE` of `mip inspect` and `mip convert` makes it an error (`E_DENIED`) for a pipeline. Scripts are read as
 a person skims them, never run: what is said of one is a reason to look at the line.
 
+`W_RECEIPT_BLOCKS` and `W_RUNS_SCRIPTS` come with almost every package. `mip inspect` shows them apart, and no command prints them on
+stderr; JSON has them, and `--deny` takes them, as all others.
+
 | code | when | what to do |
 |---|---|---|
 ";

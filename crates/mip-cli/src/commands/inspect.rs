@@ -159,7 +159,10 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
 fn notes(all: &[String], name: &str) -> String {
     let mut out = String::new();
     for n in all {
-        out.push_str(&wrapped(&format!("  {}", escape(n).replace(name, "")), "    "));
+        let n = escape(n).replace(name, "");
+        let whole = format!("{}: ", name.trim_end_matches('/'));
+        let n = n.strip_prefix(&whole).unwrap_or(&n);
+        out.push_str(&wrapped(&format!("  {n}"), "    "));
     }
     if !out.is_empty() {
         out.insert_str(0, "\nTolerated\n");

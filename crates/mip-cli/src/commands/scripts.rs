@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ScriptsArgs, context: &Context) -> Result<Reply> {
     let input = context.input(&args.file, &args.stdin.stdin_name, &job).map_err(place)?;
     let mut options = inspect::options(&args.look);
     options.hash = args.hash;
-    let mut convert = Convert::new();
+    let mut convert = Convert::new().source_policy(inspect::policy(&args.look.policy)?);
     if let Some(v) = &args.id {
         convert = convert.id(v);
     }
@@ -46,7 +46,8 @@ pub(crate) fn run(args: &ScriptsArgs, context: &Context) -> Result<Reply> {
     for w in made.warnings.iter().filter(|w| !w.is_usual()) {
         context.note(&format!("warning[{}]: {}\n  in: {}", w.code, w.message, escape(&name)));
     }
-    Ok(Reply::done(text(&made), json::value(&made)?))
+    let text = if context.quiet { String::new() } else { text(&made) };
+    Ok(Reply::done(text, json::value(&made)?))
 }
 
 fn text(made: &Scripts) -> String {

@@ -110,7 +110,8 @@ fn glance(i: &Inspection) -> Vec<(&'static str, String)> {
         Met::Unknown => badge(Tone::Open, "not known"),
     };
     out.push(("Apple’s MDM channel", answer));
-    let warnings = u64::try_from(i.warnings.len()).unwrap_or(u64::MAX);
+    let special = i.warnings.iter().filter(|w| !w.is_usual()).count();
+    let warnings = u64::try_from(special).unwrap_or(u64::MAX);
     let tone = if warnings == 0 { Tone::Good } else { Tone::Open };
     out.push(("To look at", badge(tone, &count(warnings, "warning"))));
     out
@@ -121,9 +122,11 @@ fn warnings(page: &mut Page, i: &Inspection) {
     if i.warnings.is_empty() {
         return page.html("<p>There are none.</p>\n");
     }
-    let rows: Vec<Vec<String>> = i
-        .warnings
-        .iter()
+    // What almost every package has comes last.
+    let (usual, special): (Vec<_>, Vec<_>) = i.warnings.iter().partition(|w| w.is_usual());
+    let rows: Vec<Vec<String>> = special
+        .into_iter()
+        .chain(usual)
         .take(LIST)
         .map(|w| vec![format!("{}{}", text(&w.message), small(w.code)), text(w.advice)])
         .collect();
