@@ -151,6 +151,94 @@ fn a_small_budget_is_said() {
     }
 }
 
+/// An ad-hoc signed app in a folder: what `codesign -s -` makes of a program and its Info.plist.
+/// `rules` are further rules of its seal.
+fn adhoc(folder: &Path, rules: &str) -> std::path::PathBuf {
+    use mip_testkit::macho::{Program, Signature};
+    let app = folder.join("Tool.app");
+    let contents = app.join("Contents");
+    let plist = mip_testkit::app::plist(&[
+        ("CFBundleIdentifier", "org.example.tool"),
+        ("CFBundleExecutable", "Tool"),
+        ("CFBundlePackageType", "APPL"),
+        ("CFBundleShortVersionString", "1.2"),
+    ]);
+    let seal = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict><key>files</key><dict/><key>files2</key><dict/>\
+         <key>rules</key><dict><key>^.*</key><true/></dict>\
+         <key>rules2</key><dict><key>^.*</key><true/>\
+         <key>^Info\\.plist$</key><dict><key>omit</key><true/><key>weight</key><real>20</real></dict>\
+         {rules}</dict></dict></plist>"
+    );
+    let signature = Signature {
+        outside: vec![(1, plist.clone().into_bytes()), (3, seal.clone().into_bytes())],
+        ..Signature::default()
+    };
+    for (path, bytes) in [
+        ("Info.plist", plist.into_bytes()),
+        ("_CodeSignature/CodeResources", seal.into_bytes()),
+        ("MacOS/Tool", Program::signed(signature).build()),
+    ] {
+        let path = contents.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    app
+}
+
+#[test]
+fn signed_by_nobody_and_sealed_with_gaps() {
+    let temp = tempfile::tempdir().unwrap();
+    let found = look(&adhoc(temp.path(), ""));
+    assert_eq!(state(main_apps(&found)[0]), ClaimState::AdHoc, "{:#?}", found.apps);
+    assert_eq!(codes(&found), ["W_APP_ADHOC"]);
+
+    let temp = tempfile::tempdir().unwrap();
+    let open = "<key>^Resources/</key><dict><key>omit</key><true/>\
+                <key>weight</key><real>5000</real></dict>";
+    let app = adhoc(temp.path(), open);
+    std::fs::create_dir(app.join("Contents/Resources")).unwrap();
+    std::fs::write(app.join("Contents/Resources/anything"), "not sealed").unwrap();
+    let found = look(&app);
+    assert!(codes(&found).contains(&"W_APP_SEAL_WEAK"), "{:#?}", found.warnings);
+}
+
+/// A disk image that is signed like a program. No real one is at hand: the builder writes what
+/// `diskimagerep.cpp` reads.
+#[test]
+fn a_signed_disk_image() {
+    use mip_testkit::macho::{Signature, sign_image};
+    let plain = std::fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fixtures/dmg/drag-and-drop/Sample.dmg"
+    ))
+    .unwrap();
+    let state = |bytes: Vec<u8>| {
+        let input = Input::source("Sample.dmg", Arc::new(bytes));
+        let found = inspect(&input, &options(SignatureScan::Full), &Job::default()).ok()?;
+        Some(found.trust.image.map(|i| i.state))
+    };
+    assert_eq!(state(plain.clone()), Some(None));
+    let signed = sign_image(&plain, &Signature::default());
+    assert_eq!(state(signed.clone()), Some(Some(ClaimState::AdHoc)));
+    let mut seen = 0;
+    for at in (0..signed.len()).step_by(signed.len() / 60) {
+        let mut bytes = signed.clone();
+        bytes[at] ^= 1;
+        // Either the image itself cannot be read any more, or its signature does not hold.
+        match state(bytes) {
+            None => {}
+            Some(found) => {
+                let refused =
+                    matches!(found, None | Some(ClaimState::Invalid | ClaimState::Unsupported));
+                assert!(refused, "byte {at}: {found:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
 /// The same app gets the same verdict as a folder, zip and tar, and one changed byte is named.
 #[test]
 fn whatever_it_comes_in() {

@@ -150,6 +150,8 @@ fn what_cannot_work_is_refused_before_anything_is_read() {
 #[test]
 fn strict_refuses_what_is_not_known_to_be_taken() {
     let mut options = AppleManifestOptions::new(URL);
+    let warned = make(&package(0), &options).unwrap().warnings;
+    assert!(warned.iter().any(|w| w.code == "W_APPLE_MDM"), "{warned:?}");
     options.strict = true;
     let e = make(&package(0), &options).unwrap_err();
     assert_eq!(e.code(), Code::AppleMdm);

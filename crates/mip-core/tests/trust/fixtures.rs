@@ -409,3 +409,33 @@ fn policies_turn_claims_into_refusals() {
     assert_eq!(check(team, &unsigned), Err(Code::SourceUnsigned));
     assert_eq!(check(|_| {}, &unsigned), Ok(()));
 }
+
+/// Without its timestamp a signature is only as good as its certificate is today: the attribute
+/// is made one that nobody knows (1.2.840.113549.1.9.16.2.14 becomes …15). The bytes of it are
+/// not signed, so the signature still holds.
+#[test]
+fn without_a_timestamp_an_expired_signer_is_said() {
+    let Some(dir) = fixtures("without_a_timestamp") else { return };
+    let good = read(&dir, "pkg-signed/Karabiner-DriverKit-VirtualHIDDevice-1.16.0.pkg");
+    let attribute = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 14];
+    let places: Vec<usize> = good
+        .windows(attribute.len())
+        .enumerate()
+        .filter(|(_, w)| *w == attribute)
+        .map(|(i, _)| i + attribute.len() - 1)
+        .collect();
+    let [at] = places[..] else { panic!("{places:?}") };
+    let mut bytes = good.clone();
+    bytes[at] = 15;
+    let before = look(good).unwrap();
+    assert!(!codes(&before).contains(&"W_SIGNER_EXPIRED"));
+    let found = look(bytes).unwrap();
+    let p = package(&found);
+    assert_eq!(p.state, ClaimState::Valid, "{:?}", p.problem);
+    let cms = p.cms.as_ref().unwrap();
+    assert!(cms.timestamp.is_none(), "{:?}", cms.timestamp);
+    assert!(codes(&found).contains(&"W_SIGNER_EXPIRED"), "{:?}", found.warnings);
+    let points = &found.apple_mdm.points;
+    let expiry = points.iter().find(|p| p.code == "not-expired").unwrap();
+    assert_eq!(expiry.met, mip_core::inspection::Met::No, "{}", expiry.detail);
+}
