@@ -159,6 +159,21 @@ fn an_unread_input_meets_no_requirement() {
 }
 
 #[test]
+fn an_app_shows_what_admins_paste_into_settings() {
+    let Some(dir) = fixtures("an_app_shows_what_admins_paste_into_settings") else { return };
+    let app = dir.join("app/mitmproxy-Redirector.app.tar");
+    let (_, out, _) = look(&app, &[]);
+    let (_, line) = out.split_once("  designated requirement:\n    ").unwrap();
+    let line = line.lines().next().unwrap();
+    assert!(line.starts_with("anchor apple generic and identifier "), "{line}");
+    assert!(line.ends_with("certificate leaf[subject.OU] = S8XHQB96PW)"), "{line}");
+    assert!(!out.contains("com.apple.developer.team-identifier"), "{out}");
+    let (_, out, _) = look(&app, &["--explain"]);
+    let entitlement = "com.apple.developer.team-identifier = \"S8XHQB96PW\"";
+    assert!(out.contains(entitlement), "{out}");
+}
+
+#[test]
 fn the_report_names_the_signer_and_what_was_compared() {
     let Some(dir) = fixtures("the_report_names_the_signer_and_what_was_compared") else { return };
     let (_, out, _) = look(&dir.join(SIGNED), &["--at", "2026-06-01T00:00:00Z"]);
