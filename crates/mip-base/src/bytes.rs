@@ -50,9 +50,29 @@ pub fn hex(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes that hexadecimal digits of either case stand for, two a byte.
+#[must_use]
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    pairs.iter().map(|[h, l]| Some(digit(*h)?.wrapping_shl(4) | digit(*l)?)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unhex_takes_digits_only() {
+        assert_eq!(unhex("0001aBFf"), Some(vec![0, 1, 0xab, 0xff]));
+        assert_eq!(unhex(""), Some(Vec::new()));
+        assert_eq!(unhex("0"), None);
+        assert_eq!(unhex("0x"), None);
+        assert_eq!(unhex("+1"), None);
+    }
 
     #[test]
     fn hex_keeps_leading_zeros() {

@@ -9,7 +9,7 @@
 //!   number from a file into an allocation ([`Job::buffer`]).
 //! * [`Recent`] keeps what was read last, within a bound.
 //! * [`EntryPath`] is a path that cannot leave the folder it is joined to.
-//! * [`escape`] makes names out of a file harmless before they enter a message; [`hex`], [`len64`],
+//! * [`escape`] makes names out of a file harmless before they enter a message; [`hex`], [`unhex`], [`len64`],
 //!   [`read_some`] and [`read_up_to`] are the small things that would otherwise stand in every crate.
 //! * [`Error`] has a stable [`Code`], a [`Kind`] that is the exit status, and the place.
 #![cfg_attr(
@@ -27,7 +27,7 @@ mod path;
 mod read_at;
 mod recent;
 
-pub use bytes::{hex, len64};
+pub use bytes::{hex, len64, unhex};
 pub use entry::EntryKind;
 pub use error::{CODES, Code, CodeInfo, Error, Kind, Result};
 pub use escape::{escape, escape_bytes, is_hidden};

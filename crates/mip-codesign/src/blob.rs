@@ -36,6 +36,8 @@ pub(crate) const SLOT_DER_ENTITLEMENTS: u32 = 7;
 pub(crate) const ALTERNATES: u32 = 0x1000;
 pub(crate) const ALTERNATES_END: u32 = 0x1005;
 pub(crate) const SLOT_CMS: u32 = 0x1_0000;
+/// A stapled ticket (`cdTicketSlot`).
+pub(crate) const SLOT_TICKET: u32 = 0x1_0002;
 
 /// What a special slot is called in messages.
 pub(crate) fn slot_name(slot: u32) -> String {
@@ -55,7 +57,7 @@ pub(crate) fn slot_name(slot: u32) -> String {
         ALTERNATES..=ALTERNATES_END => "an alternate code directory",
         SLOT_CMS => "the CMS signature",
         0x1_0001 => "the identification",
-        0x1_0002 => "the notarization ticket",
+        SLOT_TICKET => "the notarization ticket",
         _ => return format!("slot {slot:#x}"),
     };
     known.to_owned()

@@ -36,6 +36,9 @@ pub struct CodeSignature {
     pub entitlements: Option<serde_json::Value>,
     /// The CMS signature over the code directory; `None` for an ad-hoc signature.
     pub signature: Option<SignatureClaim>,
+    /// Where a notarization ticket is stapled into the signature: offset in the file, and bytes.
+    #[serde(skip)]
+    pub ticket: Option<(u64, u64)>,
     /// The special slots of the code directories, against what they stand for.
     #[serde(skip)]
     pub slots: SlotCheck,

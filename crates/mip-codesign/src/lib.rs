@@ -26,7 +26,7 @@ pub use claims::{
     SealCheck, SlotCheck,
 };
 pub use image::check_image;
-pub use macho::{MachO, Slice};
+pub use macho::{MachO, Slice, architecture};
 pub use mip_signing::apple::{ClaimState, SignatureClaim};
 pub use program::check_program;
 pub use requirement::requirement_text;

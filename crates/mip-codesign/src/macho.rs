@@ -315,8 +315,10 @@ fn platform(number: u32) -> String {
     known.to_owned()
 }
 
-/// The name that `lipo` uses. The high byte of the subtype holds capabilities.
-fn architecture(cpu: u32, subtype: u32) -> String {
+/// The name that `lipo` uses for a `CPU_TYPE_…` and a `CPU_SUBTYPE_…`. The high byte of the subtype
+/// holds capabilities.
+#[must_use]
+pub fn architecture(cpu: u32, subtype: u32) -> String {
     let known = match (cpu, subtype & 0x00FF_FFFF) {
         (0x0100_0007, 8) => "x86_64h",
         (0x0100_0007, _) => "x86_64",

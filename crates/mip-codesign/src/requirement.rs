@@ -1,9 +1,10 @@
-//! Code requirements: the compiled form, as text, and against what a signature says.
+//! Code requirements: the compiled form, from and as text, and against what a signature says.
 //!
 //! Opcodes: `requirement.h` of Security; the words: `man csreq` and Apple's "Code Signing
 //! Requirement Language".
 
 mod evaluate;
+mod read;
 mod text;
 
 use mip_base::bytes::{be_u32, slice};
@@ -12,7 +13,9 @@ use mip_base::{Code, Error, Result, len64};
 use crate::blob::{self, Blob};
 use crate::signature::Verdict;
 
-pub(crate) use evaluate::Facts;
+use evaluate::Facts;
+
+pub(crate) use evaluate::is_met;
 
 /// Nesting of a requirement. A list of `or`s nests once per member.
 const MAX_DEPTH: u32 = 400;
@@ -23,9 +26,9 @@ const MAX_SET: u32 = 64;
 /// `kSecDesignatedRequirementType`.
 const DESIGNATED: u32 = 3;
 
-/// A requirement. The depth is bounded by [`MAX_DEPTH`].
+/// A requirement. The depth is bounded by [`MAX_DEPTH`]; what is read of text is less deep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Expr {
+enum Expr {
     Never,
     Always,
     Identifier(Vec<u8>),
@@ -62,7 +65,7 @@ pub(crate) enum Expr {
 
 /// What a value is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Match {
+enum Match {
     Exists,
     Absent,
     Equal(Vec<u8>),
@@ -101,7 +104,7 @@ pub fn requirement_text(blob: &[u8]) -> Result<String> {
 }
 
 /// Reads a compiled requirement.
-pub(crate) fn parse(blob: &[u8]) -> Result<Expr> {
+fn parse(blob: &[u8]) -> Result<Expr> {
     let wrong = |why: &str| Err(Error::new(Code::CodeSignature, format!("a requirement {why}")));
     if be_u32(blob, 0) != Some(blob::REQUIREMENT) {
         return wrong("without its magic number");

@@ -114,6 +114,8 @@ fn examine(subject: &Subject<'_>, check: &Check<'_>, verdict: &mut Verdict) -> R
         verdict.problem(ClaimState::Invalid, why);
     }
     let blobs = blob::blobs(&superblob, subject.signature.0)?;
+    let ticket = blobs.iter().find(|b| b.slot == blob::SLOT_TICKET);
+    verdict.out.ticket = ticket.map(|b| (b.offset.saturating_add(8), len64(b.body().len())));
     let directories = directories(&blobs, subject.signature.0, verdict)?;
     let primary = directories.first().ok_or_else(|| no_directory(subject.signature.0))?;
     let primary_bytes = primary.bytes;

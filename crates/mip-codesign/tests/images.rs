@@ -47,6 +47,18 @@ fn a_signed_image_matches() {
 }
 
 #[test]
+fn a_ticket_in_its_slot_is_where_the_bytes_are() {
+    let mut form = forms()[0].clone();
+    form.others = vec![(0x1_0002, 0xfade_0b01, b"s8ch: a ticket".to_vec())];
+    let (file, range) = signed(&form);
+    let found = image(&file, range);
+    assert_eq!(found.state, ClaimState::AdHoc, "{:?}", found.problems);
+    let (at, len) = found.ticket.unwrap();
+    assert_eq!(&file[at as usize..][..len as usize], b"s8ch: a ticket");
+    assert_eq!(image(&signed(&forms()[0]).0, signed(&forms()[0]).1).ticket, None);
+}
+
+#[test]
 fn each_changed_byte_of_a_signed_image_is_found() {
     for form in forms() {
         let (file, range) = signed(&form);

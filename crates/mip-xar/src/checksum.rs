@@ -2,7 +2,7 @@
 
 use sha2::Digest as _;
 
-use mip_base::{Code, Error, Result, escape};
+use mip_base::{Code, Error, Result, escape, unhex};
 
 /// A digest algorithm that a xar archive names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,15 +91,6 @@ impl Checksum {
         })?;
         Ok(Self { style, digest })
     }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() || pairs.len() > 64 {
-        return None;
-    }
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    pairs.iter().map(|[h, l]| Some(digit(*h)?.wrapping_shl(4) | digit(*l)?)).collect()
 }
 
 /// A running digest.

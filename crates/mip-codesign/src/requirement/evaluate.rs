@@ -3,37 +3,71 @@
 use mip_base::hex;
 use mip_signing::apple::{ClaimState, LeafKind, SignerClaim};
 
+use super::read::read;
 use super::text::oid_text;
 use super::{Expr, Match};
 use crate::claims::CodeSignature;
 
+/// Whether all slices meet the requirement `text`; `None`: it cannot be told.
+pub(crate) fn is_met(text: &str, slices: &[CodeSignature]) -> Option<bool> {
+    let expr = read(text)?;
+    let met = slices.iter().map(|s| Facts::of(s).satisfy(&expr));
+    met.reduce(and).flatten()
+}
+
 /// What is known of a signature. What is not known makes no requirement fail.
-pub(crate) struct Facts<'a> {
+pub(super) struct Facts<'a> {
     signature: &'a CodeSignature,
-    signer: Option<&'a SignerClaim>,
+    signer: Signer<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Signer<'a> {
+    NotKnown,
+    /// It is ad-hoc: there are no certificates.
+    Nobody,
+    Is(&'a SignerClaim),
+}
+
+fn and(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    match (a, b) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn of(signature: &'a CodeSignature) -> Self {
+    pub(super) fn of(signature: &'a CodeSignature) -> Self {
+        let ad_hoc = signature.flags.iter().any(|f| f == "adhoc");
         let claim = signature.signature.as_ref();
         // What an unreadable or wrong signature says of its signer is not known.
         let claim = claim.filter(|c| matches!(c.state, ClaimState::Valid | ClaimState::Untrusted));
-        Self { signature, signer: claim.and_then(|c| c.signer.as_ref()) }
+        let signer = match claim.and_then(|c| c.signer.as_ref()) {
+            _ if ad_hoc => Signer::Nobody,
+            Some(signer) => Signer::Is(signer),
+            None => Signer::NotKnown,
+        };
+        Self { signature, signer }
+    }
+
+    fn of_signer(&self, holds: impl FnOnce(&SignerClaim) -> Option<bool>) -> Option<bool> {
+        match self.signer {
+            Signer::NotKnown => None,
+            Signer::Nobody => Some(false),
+            Signer::Is(signer) => holds(signer),
+        }
     }
 
     /// Whether the signature satisfies `expr`; `None` when that depends on what is not known.
-    pub(crate) fn satisfy(&self, expr: &Expr) -> Option<bool> {
+    pub(super) fn satisfy(&self, expr: &Expr) -> Option<bool> {
         match expr {
             Expr::Never => Some(false),
             Expr::Always => Some(true),
             Expr::Identifier(name) => {
                 self.signature.identifier.as_ref().map(|have| have.as_bytes() == name)
             }
-            Expr::And(a, b) => match (self.satisfy(a), self.satisfy(b)) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (Some(true), Some(true)) => Some(true),
-                _ => None,
-            },
+            Expr::And(a, b) => and(self.satisfy(a), self.satisfy(b)),
             Expr::Or(a, b) => match (self.satisfy(a), self.satisfy(b)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
@@ -44,38 +78,40 @@ impl<'a> Facts<'a> {
                 let digest = hex(digest);
                 Some(self.signature.code_directories.iter().any(|d| d.cdhash == digest))
             }
-            Expr::AppleGenericAnchor => self.signer.map(|s| s.root.is_some()),
+            Expr::AppleGenericAnchor => self.of_signer(|s| Some(s.root.is_some())),
             Expr::AppleAnchor => {
-                let signer = self.signer?;
-                Some(signer.root.is_some() && signer.kind == LeafKind::Apple)
+                self.of_signer(|s| Some(s.root.is_some() && s.kind == LeafKind::Apple))
             }
-            Expr::CertField(0, field, m) => {
-                let signer = self.signer?;
-                let value = match field.as_slice() {
-                    b"subject.OU" => signer.team_id.as_deref()?,
-                    b"subject.CN" => signer.chain.first()?.common_name.as_deref()?,
-                    _ => return None,
-                };
-                compare(value, m)
-            }
-            Expr::CertGeneric(0, oid, Match::Exists) => {
-                let kind = self.signer?.kind;
-                match oid_text(oid).as_str() {
-                    "1.2.840.113635.100.6.1.13" => Some(kind == LeafKind::DeveloperIdApplication),
-                    "1.2.840.113635.100.6.1.9" => Some(kind == LeafKind::MacAppStore),
-                    _ => None,
-                }
-            }
-            // The intermediate of Developer ID: without it, the leaf would not count as one.
-            Expr::CertGeneric(1, oid, Match::Exists)
-                if oid_text(oid) == "1.2.840.113635.100.6.2.6" =>
-            {
-                let signer = self.signer?;
-                let known = signer.kind == LeafKind::DeveloperIdApplication;
-                (known && signer.root.is_some()).then_some(true)
-            }
+            Expr::CertField(slot, field, m) => self.of_signer(|s| subject(s, *slot, field, m)),
+            Expr::CertGeneric(slot, oid, m) => self.of_signer(|s| marker(s, *slot, oid, m)),
             _ => None,
         }
+    }
+}
+
+/// A part of the subject of a certificate.
+fn subject(signer: &SignerClaim, slot: i32, field: &[u8], m: &Match) -> Option<bool> {
+    let value = match (slot, field) {
+        (0, b"subject.OU") => signer.team_id.as_deref()?,
+        (0, b"subject.CN") => signer.chain.first()?.common_name.as_deref()?,
+        _ => return None,
+    };
+    compare(value, m)
+}
+
+/// One of Apple's marker extensions in a certificate.
+fn marker(signer: &SignerClaim, slot: i32, oid: &[u8], m: &Match) -> Option<bool> {
+    let developer_id = signer.kind == LeafKind::DeveloperIdApplication;
+    match (slot, oid_text(oid).as_str(), m) {
+        (0, "1.2.840.113635.100.6.1.13", Match::Exists) => Some(developer_id),
+        (0, "1.2.840.113635.100.6.1.9", Match::Exists) => {
+            Some(signer.kind == LeafKind::MacAppStore)
+        }
+        // The intermediate of Developer ID: without it, the leaf would not count as one.
+        (1, "1.2.840.113635.100.6.2.6", Match::Exists) => {
+            (developer_id && signer.root.is_some()).then_some(true)
+        }
+        _ => None,
     }
 }
 
@@ -164,6 +200,41 @@ mod tests {
         invalid.signature.as_mut().unwrap().state = ClaimState::Invalid;
         assert_eq!(Facts::of(&invalid).satisfy(&Expr::AppleGenericAnchor), None);
         assert_eq!(Facts::of(&invalid).satisfy(&ou("OTHER12345")), None);
+    }
+
+    const DEVELOPER_ID: &str = "identifier org.example and anchor apple generic and certificate 1[field.1.2.840.113635.100.6.2.6] /* exists */ and certificate leaf[field.1.2.840.113635.100.6.1.13] /* exists */ and certificate leaf[subject.OU] = ABCDE12345";
+
+    #[test]
+    fn requirements_of_seals() {
+        let ours = [signature(true)];
+        let h = "01".repeat(20);
+        for (text, want) in [
+            (DEVELOPER_ID.to_owned(), Some(true)),
+            (DEVELOPER_ID.replace("ABCDE12345", "OTHER"), Some(false)),
+            (DEVELOPER_ID.replace("org.example", "org.other"), Some(false)),
+            (DEVELOPER_ID.replace(".6.1.13", ".6.1.99"), None),
+            (format!("cdhash H\"00\" or cdhash H\"{h}\""), Some(true)),
+            ("cdhash H\"00\"".to_owned(), Some(false)),
+            ("!identifier org.example".to_owned(), Some(false)),
+            ("(anchor apple or anchor apple generic) and identifier x".to_owned(), Some(false)),
+            ("anchor trusted".to_owned(), None),
+        ] {
+            assert_eq!(is_met(&text, &ours), want, "{text}");
+        }
+        assert_eq!(is_met("identifier x", &[]), None);
+    }
+
+    #[test]
+    fn every_slice_must_meet_it() {
+        let mut other = signature(true);
+        let signer = other.signature.as_mut().unwrap().signer.as_mut().unwrap();
+        signer.team_id = Some("OTHER".into());
+        assert_eq!(is_met(DEVELOPER_ID, &[signature(true), other]), Some(false));
+        // A claim that leads nowhere names a team in vain, and so does who has no certificate.
+        assert_eq!(is_met(DEVELOPER_ID, &[signature(false)]), Some(false));
+        let mut nobody = signature(true);
+        (nobody.flags, nobody.signature) = (vec!["adhoc".into()], None);
+        assert_eq!(is_met(DEVELOPER_ID, &[nobody]), Some(false));
     }
 
     #[test]

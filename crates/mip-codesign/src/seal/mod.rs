@@ -8,7 +8,6 @@ mod compare;
 mod files;
 mod layout;
 mod report;
-mod requirement;
 mod resources;
 mod rules;
 mod walk;
@@ -26,6 +25,7 @@ use crate::ClaimState;
 use crate::check::{Check, Special};
 use crate::claims::{BundleSignature, CodeSignature, FindingKind, NestedCode, SealCheck};
 use crate::program::check_program;
+use crate::requirement;
 
 /// Bundles in bundles that are looked into.
 const MAX_DEPTH: u32 = 8;

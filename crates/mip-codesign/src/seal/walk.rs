@@ -12,6 +12,7 @@ use super::resources::{Entry, Resources, Sealed};
 use super::{Found, Run};
 use crate::ClaimState;
 use crate::claims::{FindingKind, SealCheck};
+use crate::requirement;
 
 /// The check of one seal.
 pub(super) struct Seal<'s> {
@@ -243,7 +244,10 @@ impl<'s> Seal<'s> {
             // The signature around it vouches for the very code, whoever signed that.
             ClaimState::AdHoc | ClaimState::Untrusted if same => ClaimState::Valid,
             state if same || state <= ClaimState::NotChecked && found.slices.is_empty() => state,
-            state => match super::requirement::is_met(requirement, &found.slices) {
+            // What does not hold by itself is not what was sealed either.
+            state => match requirement::is_met(requirement, &found.slices)
+                .or((state == ClaimState::Invalid).then_some(false))
+            {
                 Some(true) => state,
                 Some(false) => {
                     self.wrong(run, FindingKind::Code, path, "is not the code that was sealed");

@@ -1,6 +1,7 @@
 //! The architectures of a program, from the first bytes of it (`mach-o/loader.h`, `mach-o/fat.h`).
 
 use mip_base::bytes::{be_u32, le_u32};
+use mip_codesign::architecture;
 
 /// Bytes that hold the header of any real program.
 pub(crate) const HEAD: usize = 4096;
@@ -26,7 +27,9 @@ pub(crate) fn runs(head: &[u8]) -> bool {
 /// The names of the architectures, in the order of the file; empty when it is not Mach-O.
 pub(crate) fn architectures(head: &[u8]) -> Vec<String> {
     let Some(magic) = be_u32(head, 0) else { return Vec::new() };
-    let thin = |cpu: Option<u32>, sub: Option<u32>| cpu.zip(sub).map(name).into_iter().collect();
+    let thin = |cpu: Option<u32>, sub: Option<u32>| {
+        cpu.zip(sub).map(|(cpu, sub)| architecture(cpu, sub)).into_iter().collect()
+    };
     match magic {
         0xCEFA_EDFE | 0xCFFA_EDFE => thin(le_u32(head, 4), le_u32(head, 8)),
         0xFEED_FACE | 0xFEED_FACF => thin(be_u32(head, 4), be_u32(head, 8)),
@@ -42,31 +45,13 @@ fn fat(head: &[u8], size: usize) -> Vec<String> {
     let count = usize::try_from(count).unwrap_or(0);
     let mut names = Vec::new();
     for at in (8_usize..).step_by(size).take(count) {
-        let Some(one) = be_u32(head, at).zip(be_u32(head, at.saturating_add(4))) else {
+        let Some((cpu, sub)) = be_u32(head, at).zip(be_u32(head, at.saturating_add(4))) else {
             return Vec::new();
         };
-        let one = name(one);
+        let one = architecture(cpu, sub);
         if !names.contains(&one) {
             names.push(one);
         }
     }
     names
-}
-
-/// The name that `lipo` and `arch` use.
-fn name((cpu, sub): (u32, u32)) -> String {
-    // The high byte of the subtype holds capabilities.
-    let known = match (cpu, sub & 0x00FF_FFFF) {
-        (0x0100_0007, 8) => "x86_64h",
-        (0x0100_0007, _) => "x86_64",
-        (0x0100_000C, 2) => "arm64e",
-        (0x0100_000C, _) => "arm64",
-        (0x0200_000C, _) => "arm64_32",
-        (7, _) => "i386",
-        (12, _) => "arm",
-        (18, _) => "ppc",
-        (0x0100_0012, _) => "ppc64",
-        _ => return format!("cpu-{cpu}"),
-    };
-    known.to_owned()
 }

@@ -165,16 +165,16 @@ fn architectures(found: &Inspection, app: Option<&AppInfo>, out: &mut Vec<Warnin
     let fact = app.and_then(|a| a.architectures.as_ref());
     let read = fact.filter(|f| f.source.rule != rules::PLIST_ARCHITECTURES);
     let have = read.map(|f| f.value.as_slice()).unwrap_or_default();
-    let has = |of: &[&str]| have.iter().any(|a| of.contains(&a.as_str()));
+    let has = |family: &str| have.iter().any(|a| a.starts_with(family));
     let arm = have.iter().any(is_arm);
-    let intel_only = !have.is_empty() && !arm && has(&["x86_64", "x86_64h"]);
+    let intel_only = !have.is_empty() && !arm && has("x86_64");
     if intel_only {
         let text = "the app is for Intel only: Apple silicon needs Rosetta for it, which macOS 28 has only for some games";
         say(out, "W_INTEL_ONLY", text);
-    } else if !arm && has(&["i386"]) {
+    } else if !arm && has("i386") {
         let text = "the app is 32-bit only: macOS 10.15 and later cannot run it";
         say(out, "W_32_BIT_ONLY", text);
-    } else if !arm && has(&["ppc", "ppc64"]) {
+    } else if !arm && has("ppc") {
         let text = "the app is for PowerPC only: Mac OS X 10.7 and later cannot run it";
         say(out, "W_POWERPC", text);
     }

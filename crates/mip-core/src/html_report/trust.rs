@@ -3,8 +3,8 @@
 use super::escape::text;
 use super::page::{Facts, LIST, Page, Tone, badge, bytes, code, count, lines, small};
 use crate::inspection::{
-    AppInfo, BundleSignature, ClaimState, CodeSignature, FindingKind, Inspection, LeafKind,
-    MdmPoint, Met, PackageTrust, SignatureClaim, SignerClaim, TicketInfo, Validity,
+    AppInfo, BundleSignature, ClaimState, CodeSignature, FindingKind, Inspection, MdmPoint, Met,
+    PackageTrust, SignatureClaim, SignerClaim, TicketInfo, Validity,
 };
 
 pub(super) fn write(page: &mut Page, i: &Inspection) {
@@ -99,18 +99,8 @@ fn package(page: &mut Page, p: &PackageTrust) {
 }
 
 fn signer(facts: &mut Facts, s: &SignerClaim) {
-    let kind = match s.kind {
-        LeafKind::DeveloperIdInstaller => "Developer ID Installer",
-        LeafKind::DeveloperIdApplication => "Developer ID Application",
-        LeafKind::MacInstallerDistribution => "Mac Installer Distribution",
-        LeafKind::AppDistribution => "app distribution",
-        LeafKind::MacAppStore => "Mac App Store",
-        LeafKind::Development => "development",
-        LeafKind::Apple => "Apple's own software",
-        _ => "no kind that is known",
-    };
     let name = s.name.as_deref().or_else(|| s.chain.first().map(|c| c.subject.as_str()));
-    facts.with("Signed by", name.unwrap_or("nobody that is named"), kind);
+    facts.with("Signed by", name.unwrap_or("nobody that is named"), s.kind.words());
     facts.maybe("Team ID", s.team_id.as_deref());
     match (&s.root, &s.problem) {
         (Some(root), None) => facts.add("Leads to", root),

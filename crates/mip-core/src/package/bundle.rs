@@ -12,7 +12,7 @@ use mip_bom::Bom;
 use super::distribution::Distribution;
 use super::flat::{FlatPackage, MAX_COMPONENTS};
 use super::look::{
-    Around, Look, PackageFindings, app_folders, listed_bytes, restart_action, severest, wanted,
+    Around, Look, PackageFindings, app_folders, note_list, restart_action, severest, wanted,
 };
 use super::payload::{PayloadScan, is_fatal, script_info};
 use crate::app::has_extension;
@@ -384,7 +384,7 @@ impl Folder<'_> {
             Some(index) => self.bom(index, look)?,
             None => None,
         };
-        out.listed_bytes = list.as_deref().map(listed_bytes);
+        note_list(&mut out, list.as_deref());
         out.files = list.as_ref().map(|l| len64(l.len()));
         if let Some((index, name)) = payload {
             let payload_at = self.place_of(&name);

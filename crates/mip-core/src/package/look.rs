@@ -123,8 +123,7 @@ impl<'a> Look<'a> {
             }
             None => Vec::new(),
         };
-        out.listed_bytes = list.as_deref().map(listed_bytes);
-        out.line_breaks = list.iter().flatten().any(|p| p.path.as_str().contains('\n'));
+        note_list(&mut out, list.as_deref());
         self.apps(&around, found, out.payload_state);
         self.out.installer.components.push(out);
         Ok(())
@@ -510,10 +509,12 @@ pub(super) fn app_folders(list: &[BomPath]) -> HashSet<&str> {
     list.iter().map(|p| p.path.as_str()).filter(|p| has_extension(p, &["app"])).collect()
 }
 
-/// Bytes of all files of a list.
-pub(super) fn listed_bytes(list: &[BomPath]) -> u64 {
+/// What is kept of a component's list of files, where it was read.
+pub(super) fn note_list(out: &mut ComponentInfo, list: Option<&[BomPath]>) {
+    let Some(list) = list else { return };
     let files = list.iter().filter(|p| p.kind == EntryKind::File);
-    files.fold(0u64, |sum, p| sum.saturating_add(p.size))
+    out.listed_bytes = Some(files.fold(0u64, |sum, p| sum.saturating_add(p.size)));
+    out.line_breaks = list.iter().any(|p| p.path.as_str().contains('\n'));
 }
 
 pub(super) fn wanted(list: Option<&[BomPath]>, in_app: bool) -> Wanted<'_> {

@@ -1,12 +1,14 @@
 //! Code signatures of the apps in a tree, and the tickets that are stapled to them.
 
+use std::collections::BTreeMap;
+
 use mip_base::{Code, EntryKind, EntryPath, Error, Job, Kind, Result, Source, escape};
 use mip_codesign::{
     BundleEntry, BundleFiles, BundleSignature, Check, ClaimState, UseFile, check_bundle,
 };
 
-use super::Checks;
 use super::ticket::app_ticket;
+use super::{Checks, first_few};
 use crate::inspection::{AppInfo, TicketInfo, Warning};
 use crate::tree::{Tree, positioned};
 
@@ -87,64 +89,53 @@ fn ticket(
     Ok(Some(app_ticket(&bytes, place, &cdhashes, check)))
 }
 
-/// What the signatures of main apps give to say. None of it depends on the time of the check.
+/// What the signatures of main apps give to say: one warning for all apps of which the same is to be
+/// said. None of it depends on the time of the check.
 pub(super) fn warnings(apps: &[AppInfo]) -> Vec<Warning> {
-    let mut out = Vec::new();
+    let mut all: BTreeMap<(&'static str, String), Vec<String>> = BTreeMap::new();
     for app in apps.iter().filter(|a| !a.nested) {
         let Some(signature) = &app.signature else { continue };
-        let place = &app.place;
+        let mut say = |code, text| all.entry((code, text)).or_default().push(app.place.clone());
         match signature.state {
             ClaimState::Unsigned => {
-                let text = format!("{place}: the app is not signed, or not as a whole");
-                out.push(Warning::new("W_APP_UNSIGNED", text));
+                say("W_APP_UNSIGNED", "the app is not signed, or not as a whole".to_owned());
             }
             ClaimState::AdHoc => {
-                let text = format!("{place}: the app is signed without a certificate (ad-hoc)");
-                out.push(Warning::new("W_APP_ADHOC", text));
+                let text = "the app is signed without a certificate (ad-hoc)".to_owned();
+                say("W_APP_ADHOC", text);
             }
             ClaimState::Invalid => {
-                let text =
-                    format!("{place}: the signature of the app does not hold: {}", why(signature));
-                out.push(Warning::new("W_APP_SIGNATURE_INVALID", text));
+                let text = format!("the signature of the app does not hold: {}", why(signature));
+                say("W_APP_SIGNATURE_INVALID", text);
             }
             ClaimState::Untrusted => {
-                let text = format!(
-                    "{place}: the app is signed, but not by Apple's rules: {}",
-                    why(signature)
-                );
-                out.push(Warning::new("W_APP_SIGNATURE_UNTRUSTED", text));
+                let why = why(signature);
+                let text = format!("the app is signed, but not by Apple's rules: {why}");
+                say("W_APP_SIGNATURE_UNTRUSTED", text);
             }
             _ => {}
         }
         if !signature.seal.weak_rules.is_empty() {
-            let text = format!(
-                "{place}: the seal of the app leaves out files by rules of its own: {}",
-                signature.seal.weak_rules.join(", ")
-            );
-            out.push(Warning::new("W_APP_SEAL_WEAK", text));
+            let rules = signature.seal.weak_rules.join(", ");
+            let text = format!("the seal of the app leaves out files by rules of its own: {rules}");
+            say("W_APP_SEAL_WEAK", text);
         }
         if let Some(ticket) = app.ticket.as_ref().filter(|t| t.state == ClaimState::Invalid) {
             let why = ticket.problem.as_deref().unwrap_or("no reason is known");
-            let text = format!("{place}: the notarization ticket does not count: {why}");
-            out.push(Warning::new("W_TICKET_INVALID", text));
+            say("W_TICKET_INVALID", format!("the notarization ticket does not count: {why}"));
         }
     }
-    out
+    let warning = |((code, text), places): ((_, String), Vec<String>)| {
+        Warning::new(code, format!("{}: {text}", first_few(&places, ", ")))
+    };
+    all.into_iter().map(warning).collect()
 }
-
-/// Findings that one warning names.
-const NAMED: usize = 3;
 
 fn why(signature: &BundleSignature) -> String {
     let findings = signature.findings.iter().map(|f| format!("{}: {}", f.path, f.detail));
     let programs = signature.slices.iter().flat_map(|s| s.problems.iter().cloned());
     let all: Vec<String> = findings.chain(programs).collect();
-    if all.is_empty() {
-        return "no reason is known".to_owned();
-    }
-    let more = all.len().saturating_sub(NAMED);
-    let first = all.into_iter().take(NAMED).collect::<Vec<_>>().join("; ");
-    if more > 0 { format!("{first}; and {more} more") } else { first }
+    if all.is_empty() { "no reason is known".to_owned() } else { first_few(&all, "; ") }
 }
 
 /// The files of a bundle in a tree.
@@ -219,5 +210,40 @@ impl BundleFiles for TreeBundle<'_> {
 
     fn stream(&self, path: &str, use_file: &mut UseFile<'_>) -> Result<()> {
         self.tree.stream(self.need(path)?, self.job, use_file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_of_many_apps_is_said_once() {
+        let app = |place: &str, state| {
+            let mut signature = BundleSignature::default();
+            signature.state = state;
+            AppInfo { place: place.into(), signature: Some(signature), ..AppInfo::default() }
+        };
+        let mut apps: Vec<AppInfo> = ["A", "B", "C", "D", "E"]
+            .iter()
+            .map(|p| app(&format!("x.zip//{p}.app"), ClaimState::Unsigned))
+            .collect();
+        apps.push(app("x.zip//F.app", ClaimState::AdHoc));
+        let mut weak = app("x.zip//G.app", ClaimState::Valid);
+        weak.signature.as_mut().unwrap().seal.weak_rules.push("^Resources/".into());
+        apps.push(weak);
+        let found: Vec<_> = warnings(&apps).into_iter().map(|w| (w.code, w.message)).collect();
+        let expected = [
+            ("W_APP_ADHOC", "x.zip//F.app: the app is signed without a certificate (ad-hoc)"),
+            (
+                "W_APP_SEAL_WEAK",
+                "x.zip//G.app: the seal of the app leaves out files by rules of its own: ^Resources/",
+            ),
+            (
+                "W_APP_UNSIGNED",
+                "x.zip//A.app, x.zip//B.app, x.zip//C.app, and 2 more: the app is not signed, or not as a whole",
+            ),
+        ];
+        assert_eq!(found, expected.map(|(c, m)| (c, m.to_owned())));
     }
 }

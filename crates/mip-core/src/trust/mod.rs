@@ -95,8 +95,17 @@ fn of_state(state: ClaimState, what: &str, why: &str) -> Option<Warning> {
     Some(Warning::new(code, format!("{what}: the signature {how}: {why}")))
 }
 
-/// Ranges that one warning names.
+/// Things that one warning names.
 const NAMED: usize = 3;
+
+/// The first few, and how many more there are.
+fn first_few(all: &[String], between: &str) -> String {
+    let few = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(between);
+    match all.len().saturating_sub(NAMED) {
+        0 => few,
+        more => format!("{few}{between}and {more} more"),
+    }
+}
 
 fn package_warnings(p: &PackageTrust) -> Vec<Warning> {
     let why = p.problem.as_deref().unwrap_or("no reason is known");
@@ -111,15 +120,10 @@ fn package_warnings(p: &PackageTrust) -> Vec<Warning> {
         .map(|r| format!("{} bytes at offset {} ({})", r.length, r.offset, r.place))
         .collect();
     if !unknown.is_empty() {
-        let more = match unknown.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            n => format!(" and {n} more"),
-        };
-        let list: Vec<String> = unknown.into_iter().take(NAMED).collect();
         let text = format!(
-            "{}: no signature covers, and it is not known what they are: {}{more}",
+            "{}: no signature covers, and it is not known what they are: {}",
             p.place,
-            list.join(", ")
+            first_few(&unknown, ", ")
         );
         out.push(Warning::new("W_UNSIGNED_BYTES", text));
     }

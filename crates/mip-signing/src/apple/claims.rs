@@ -68,6 +68,23 @@ pub enum LeafKind {
     Other,
 }
 
+impl LeafKind {
+    /// The kind in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::DeveloperIdInstaller => "Developer ID Installer",
+            Self::DeveloperIdApplication => "Developer ID Application",
+            Self::MacInstallerDistribution => "Mac Installer Distribution",
+            Self::AppDistribution => "app distribution",
+            Self::MacAppStore => "Mac App Store",
+            Self::Development => "development",
+            Self::Apple => "Apple's own software",
+            Self::Other => "no kind of Apple's that is known",
+        }
+    }
+}
+
 /// How a moment stands to a certificate's validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,7 @@ use super::chain::{self, Check, rfc3339};
 use super::digest::{Digest, signature_name};
 use super::leaf::Purpose;
 use super::roots::pinned;
-use super::signed_data::{Problem, SignedData, SignerInfo, invalid, unsupported, within};
+use super::signed_data::{Problem, SignedData, SignerInfo, invalid, judged, unsupported, within};
 use super::{ClaimState, Content, SignatureClaim, ber, timestamp};
 use crate::asn1::{self, Reader};
 use crate::certificate::Certificate;
@@ -37,20 +37,10 @@ pub(super) fn check(blob: &[u8], content: Content<'_>, check: &mut Check<'_>) ->
         let data = SignedData::read(&der, check.limits)?;
         fill(&mut claim, &data, content, check)
     });
-    settle(&mut claim, result);
+    let untrusted = claim.signer.as_ref().map(|s| s.problem.clone());
+    let result = result.and_then(|()| untrusted.ok_or_else(|| invalid("there is no signer")));
+    (claim.state, claim.problem) = judged(result);
     claim
-}
-
-fn settle(claim: &mut SignatureClaim, result: Result<(), Problem>) {
-    (claim.state, claim.problem) = match result {
-        Err(Problem::Invalid(why)) => (ClaimState::Invalid, Some(why)),
-        Err(Problem::Unsupported(why)) => (ClaimState::Unsupported, Some(why)),
-        Ok(()) => match claim.signer.as_ref().map(|s| s.problem.clone()) {
-            Some(None) => (ClaimState::Valid, None),
-            Some(why) => (ClaimState::Untrusted, why),
-            None => (ClaimState::Invalid, Some("there is no signer".into())),
-        },
-    };
 }
 
 /// The blob in DER.
@@ -82,10 +72,7 @@ fn fill(
     let mut results = results.into_iter();
     let first = results.next().unwrap_or_else(|| Err(invalid("there is no signer")));
     // All must hold: which one a reader takes must not matter.
-    let others = results.try_fold((), |(), other| other).map_err(|why| match why {
-        Problem::Invalid(why) => invalid(format!("of another signer: {why}")),
-        Problem::Unsupported(why) => unsupported(format!("of another signer: {why}")),
-    });
+    let others = results.try_fold((), |(), other| other).map_err(|why| why.of("another signer"));
     first.and(others)
 }
 

@@ -2,12 +2,12 @@
 
 use mip_base::{Limits, len64};
 
+use super::RsaClaim;
 use super::chain::{self, Check};
 use super::digest::{Digest, Holds, holds};
 use super::leaf::Purpose;
 use super::roots::pinned;
-use super::signed_data::{Problem, invalid, unsupported};
-use super::{ClaimState, RsaClaim};
+use super::signed_data::{Problem, countable, invalid, judged, unsupported};
 use crate::algorithm::PublicKey;
 use crate::certificate::Certificate;
 
@@ -18,7 +18,7 @@ use crate::certificate::Certificate;
 /// [`SignerClaim::validity_now`](super::SignerClaim::validity_now) depends on it. There is no
 /// timestamp in such a signature.
 ///
-/// Limits: `certificates` (more: [`ClaimState::Unsupported`]), 100 checks of certificates.
+/// Limits: `certificates` (more: [`Unsupported`](super::ClaimState::Unsupported)), 100 checks of certificates.
 #[must_use]
 pub fn check_rsa(
     style: &str,
@@ -31,12 +31,7 @@ pub fn check_rsa(
     let mut claim = RsaClaim::default();
     let mut check = Check::new(at, limits, pinned());
     let result = fill(&mut claim, (style, digest), signature, certificates, &mut check);
-    (claim.state, claim.problem) = match result {
-        Ok(None) => (ClaimState::Valid, None),
-        Ok(why) => (ClaimState::Untrusted, why),
-        Err(Problem::Invalid(why)) => (ClaimState::Invalid, Some(why)),
-        Err(Problem::Unsupported(why)) => (ClaimState::Unsupported, Some(why)),
-    };
+    (claim.state, claim.problem) = judged(result);
     claim
 }
 
@@ -47,12 +42,7 @@ fn fill(
     certificates: &[Vec<u8>],
     check: &mut Check<'_>,
 ) -> Result<Option<String>, Problem> {
-    if len64(certificates.len()) > check.limits.certificates {
-        return Err(unsupported(format!(
-            "there are more than {} certificates",
-            check.limits.certificates
-        )));
-    }
+    countable(len64(certificates.len()), check.limits)?;
     let (first, rest) =
         certificates.split_first().ok_or_else(|| invalid("there is no certificate"))?;
     let leaf = Certificate::parse(first)

@@ -2,8 +2,8 @@
 
 use mip_base::{Limits, len64};
 
-use super::Content;
 use super::digest::{Digest, Holds, holds, signature_digest};
+use super::{ClaimState, Content};
 use crate::algorithm::without_parameters;
 use crate::asn1::{self, Reader, context, context_primitive};
 use crate::certificate::Certificate;
@@ -19,6 +19,35 @@ const MAX_ATTRIBUTES: usize = 64;
 pub(super) enum Problem {
     Invalid(String),
     Unsupported(String),
+}
+
+impl Problem {
+    /// The same of another signature beside or inside this one.
+    pub(super) fn of(self, whose: &str) -> Self {
+        match self {
+            Self::Invalid(why) => Self::Invalid(format!("of {whose}: {why}")),
+            Self::Unsupported(why) => Self::Unsupported(format!("of {whose}: {why}")),
+        }
+    }
+}
+
+/// What a check comes to. `Ok`: the bytes are what was signed; with why the signer does not count.
+pub(super) fn judged(result: Result<Option<String>, Problem>) -> (ClaimState, Option<String>) {
+    match result {
+        Ok(None) => (ClaimState::Valid, None),
+        Ok(why) => (ClaimState::Untrusted, why),
+        Err(Problem::Invalid(why)) => (ClaimState::Invalid, Some(why)),
+        Err(Problem::Unsupported(why)) => (ClaimState::Unsupported, Some(why)),
+    }
+}
+
+/// Refuses more certificates than `limits` allow.
+pub(super) fn countable(certificates: u64, limits: &Limits) -> Result<(), Problem> {
+    if certificates > limits.certificates {
+        let why = format!("there are more than {} certificates", limits.certificates);
+        return Err(unsupported(why));
+    }
+    Ok(())
 }
 
 pub(super) fn invalid(why: impl Into<String>) -> Problem {
@@ -130,12 +159,7 @@ fn certificates<'a>(bag: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>, Pro
     let mut count = 0u64;
     while !r.is_empty() {
         count = count.saturating_add(1);
-        if count > limits.certificates {
-            return Err(unsupported(format!(
-                "there are more than {} certificates",
-                limits.certificates
-            )));
-        }
+        countable(count, limits)?;
         let e = r.any().ok_or_else(form)?;
         // Other kinds of certificates have tags of their own.
         if e.tag == asn1::SEQUENCE {

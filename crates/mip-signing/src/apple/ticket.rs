@@ -34,7 +34,7 @@ use super::chain::{self, Check};
 use super::digest::{Digest, Holds, holds};
 use super::leaf::Purpose;
 use super::roots::pinned;
-use super::signed_data::{Problem, invalid, unsupported, within};
+use super::signed_data::{Problem, countable, invalid, judged, unsupported, within};
 use super::{ClaimState, SignerClaim};
 use crate::asn1::{self, Reader};
 use crate::certificate::Certificate;
@@ -84,12 +84,7 @@ pub fn read_ticket(blob: &[u8], at: u64, limits: &Limits) -> Ticket {
 pub(super) fn check(blob: &[u8], check: &mut Check<'_>) -> Ticket {
     let mut ticket = Ticket::default();
     let result = fill(&mut ticket, blob, check);
-    (ticket.state, ticket.problem) = match result {
-        Ok(None) => (ClaimState::Valid, None),
-        Ok(why) => (ClaimState::Untrusted, why),
-        Err(Problem::Invalid(why)) => (ClaimState::Invalid, Some(why)),
-        Err(Problem::Unsupported(why)) => (ClaimState::Unsupported, Some(why)),
-    };
+    (ticket.state, ticket.problem) = judged(result);
     ticket
 }
 
@@ -165,12 +160,7 @@ fn read_certificates(der: &[u8], limits: &Limits) -> Result<Vec<Certificate>, Pr
     let mut count = 0u64;
     while !r.is_empty() {
         count = count.saturating_add(1);
-        if count > limits.certificates {
-            return Err(unsupported(format!(
-                "there are more than {} certificates",
-                limits.certificates
-            )));
-        }
+        countable(count, limits)?;
         let raw = r.element(asn1::SEQUENCE).ok_or_else(bad)?.raw;
         out.push(Certificate::parse(raw).map_err(|why| {
             invalid(format!("a certificate of the ticket cannot be read: {why}"))

@@ -3,7 +3,7 @@
 use super::chain::{self, Check, Moment, rfc3339};
 use super::digest::Digest;
 use super::leaf::Purpose;
-use super::signed_data::{Problem, SignedData, SignerInfo, invalid, unsupported};
+use super::signed_data::{Problem, SignedData, SignerInfo, invalid, judged, unsupported};
 use super::{ClaimState, Content, TimestampClaim};
 use crate::algorithm::without_parameters;
 use crate::asn1;
@@ -42,12 +42,7 @@ pub(super) fn find(info: &SignerInfo<'_>, check: &mut Check<'_>) -> Option<Times
 fn one(token: &[u8], signature: &[u8], check: &mut Check<'_>) -> TimestampClaim {
     let mut claim = TimestampClaim::default();
     let result = fill(&mut claim, token, signature, check);
-    (claim.state, claim.problem) = match result {
-        Ok(None) => (ClaimState::Valid, None),
-        Ok(why) => (ClaimState::Untrusted, why),
-        Err(Problem::Invalid(why)) => (ClaimState::Invalid, Some(why)),
-        Err(Problem::Unsupported(why)) => (ClaimState::Unsupported, Some(why)),
-    };
+    (claim.state, claim.problem) = judged(result);
     claim
 }
 
@@ -79,12 +74,9 @@ fn fill(
     let certificate = signer
         .certificate(&bag)
         .ok_or_else(|| invalid("the certificate of the timestamp's authority is not there"))?;
-    signer.check(certificate, data.content_type, Content::Bytes(content)).map_err(
-        |why| match why {
-            Problem::Invalid(why) => invalid(format!("of the timestamp: {why}")),
-            Problem::Unsupported(why) => unsupported(format!("of the timestamp: {why}")),
-        },
-    )?;
+    signer
+        .check(certificate, data.content_type, Content::Bytes(content))
+        .map_err(|why| why.of("the timestamp"))?;
     let found = chain::lead(certificate, &bag, Purpose::Timestamp, Moment::At(info.time), check);
     claim.chain = found.path.iter().map(|c| chain::claim(&c.info)).collect();
     Ok(found.problem)

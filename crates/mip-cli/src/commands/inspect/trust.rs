@@ -3,8 +3,8 @@
 
 use mip_base::escape;
 use mip_core::inspection::{
-    AppInfo, BundleSignature, ClaimState, CodeSignature, FindingKind, Inspection, LeafKind,
-    PackageTrust, SignatureClaim, SignerClaim, TicketInfo, TimestampClaim, Validity,
+    AppInfo, BundleSignature, ClaimState, CodeSignature, FindingKind, Inspection, PackageTrust,
+    SignatureClaim, SignerClaim, TicketInfo, TimestampClaim, Validity,
 };
 
 use super::section;
@@ -50,7 +50,7 @@ pub(crate) fn summary(rows: &mut Rows, i: &Inspection) {
     let good = |t: &TicketInfo| t.state == ClaimState::Valid && t.names_this == Some(true);
     let line = |state: ClaimState, signer: Option<&SignerClaim>, notarized: bool| {
         let mut parts = vec![self::state(state, None)];
-        parts.extend(signer.map(|s| format!("{}, {}", name(s), kind(s))));
+        parts.extend(signer.map(|s| format!("{}, {}", name(s), s.kind.words())));
         let expired = |s: &SignerClaim| {
             s.validity_now == Some(Validity::Expired)
                 && s.validity_at_timestamp != Some(Validity::Valid)
@@ -246,19 +246,6 @@ fn state(state: ClaimState, why: Option<&str>) -> String {
     why.map_or_else(|| word.to_owned(), |w| format!("{word}: {w}"))
 }
 
-fn kind(s: &SignerClaim) -> &'static str {
-    match s.kind {
-        LeafKind::DeveloperIdInstaller => "Developer ID Installer",
-        LeafKind::DeveloperIdApplication => "Developer ID Application",
-        LeafKind::MacInstallerDistribution => "Mac Installer Distribution",
-        LeafKind::AppDistribution => "app distribution",
-        LeafKind::MacAppStore => "Mac App Store",
-        LeafKind::Development => "development",
-        LeafKind::Apple => "Apple's own software",
-        _ => "no kind of Apple's that is known",
-    }
-}
-
 /// `NAME (TEAM)`. Escaped.
 fn name(s: &SignerClaim) -> String {
     let name = s
@@ -271,7 +258,7 @@ fn name(s: &SignerClaim) -> String {
 }
 
 fn signer(rows: &mut Rows, s: &SignerClaim) {
-    rows.with("signed by", name(s), kind(s));
+    rows.with("signed by", name(s), s.kind.words());
     match &s.root {
         Some(root) => rows.add("leads to", escape(root)),
         None => rows.add("leads to", s.problem.as_deref().unwrap_or("no root of Apple's")),
