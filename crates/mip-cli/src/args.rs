@@ -318,6 +318,17 @@ fn parse_os(text: &str) -> std::result::Result<String, String> {
     Err("write it as 12 or 12.3".to_owned())
 }
 
+fn parse_time(text: &str) -> std::result::Result<u64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    humantime::parse_rfc3339(text)
+        .ok()
+        .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok())
+        .map(|d| d.as_secs())
+        .ok_or_else(|| "write it as 2026-01-31T12:00:00Z, or as seconds since 1970".to_owned())
+}
+
 /// Make signing identities for trying out
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = "\
@@ -465,6 +476,16 @@ mod tests {
         assert!(parse(&["convert", "a", "--unsigned", "--sign-p12", "k"]).is_err());
         assert!(parse(&["convert", "a", "--sign-key", "k"]).is_err());
         assert!(parse(&["sign", "a", "-o", "b", "--remove-signature", "--sign-p12", "k"]).is_err());
+    }
+
+    #[test]
+    fn times_are_rfc_3339_or_seconds() {
+        // date -u -d 2023-11-14T22:13:20Z +%s
+        assert_eq!(parse_time("2023-11-14T22:13:20Z"), Ok(1_700_000_000));
+        assert_eq!(parse_time("0"), Ok(0));
+        for bad in ["", "yesterday", "2023-11-14", "1969-01-01T00:00:00Z", "-5"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! This is the library under the `mip` command, for servers and pipelines that want it inside
 //! their own process. Five verbs, each one call: [`inspect`], [`Convert::run`], [`verify`],
 //! [`extract`] (and [`extract_entry`]), [`sign`]; [`list`] reads a directory without judging it.
+//! Of an inspection, [`html_report`] makes a page, [`detection_script`] and [`uninstall_script`]
+//! make scripts; [`apple_manifest`] makes what Apple's own MDM channel asks for.
 //! Every call takes an [`Input`] and a [`Job`], and gives a plain struct that serialises to the
 //! JSON that the command line prints ([`schemas`]).
 //!
@@ -160,14 +162,15 @@
 //! * It keeps no state in the process: no globals of its own, no signal handlers, no change of
 //!   the current folder. Calls do not see each other, and every setting is an argument.
 //! * It reads no environment variables. (The platform's folder for temporary files, `TMPDIR` on
-//!   Unix, is used for [`Input::stream`] and for compressed members that must be read twice;
-//!   those files have no name, or are removed.)
+//!   Unix, is used for [`Input::stream`], for compressed members that must be read twice, and for
+//!   apps in payloads whose signatures are checked; those files have no name, or are removed.)
 //! * It opens no network connection and starts no process. Nothing out of an input is executed.
 //! * It never ends the process, and does not panic on any input; a panic is a defect. A panic in
 //!   *your* [`ReadAt`], [`Progress`] or [`Signer`](signing::Signer) goes
 //!   through the call, or ends it with `E_INTERNAL` when it was on a thread of ours; no output
 //!   is published.
-//! * The clock is read only for the validity of certificates; [`VerifyPolicy::at`] replaces it.
+//! * The clock is read only for the validity of certificates; [`VerifyPolicy::at`] and
+//!   [`InspectOptions::at`] replace it.
 //!
 //! # Threads and memory
 //!

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{KeyArgs, StdinArgs};
+use super::{KeyArgs, StdinArgs, parse_time};
 
 /// What an archive must be.
 #[derive(Debug, Clone, Default, Args)]
@@ -128,17 +128,6 @@ pub(crate) struct SignArgs {
     pub(crate) keys: KeyArgs,
 }
 
-fn parse_time(text: &str) -> std::result::Result<u64, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    humantime::parse_rfc3339(text)
-        .ok()
-        .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok())
-        .map(|d| d.as_secs())
-        .ok_or_else(|| "write it as 2026-01-31T12:00:00Z, or as seconds since 1970".to_owned())
-}
-
 fn parse_sha256(text: &str) -> std::result::Result<String, String> {
     let hex: String = text.chars().filter(|c| *c != ':').collect();
     if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -150,16 +139,6 @@ fn parse_sha256(text: &str) -> std::result::Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_rfc_3339_or_seconds() {
-        // date -u -d 2023-11-14T22:13:20Z +%s
-        assert_eq!(parse_time("2023-11-14T22:13:20Z"), Ok(1_700_000_000));
-        assert_eq!(parse_time("0"), Ok(0));
-        for bad in ["", "yesterday", "2023-11-14", "1969-01-01T00:00:00Z", "-5"] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn signer_digests_may_have_colons() {
