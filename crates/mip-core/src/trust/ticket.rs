@@ -8,7 +8,7 @@
 //! code signature.
 
 use mip_base::bytes::{le_u16, le_u32};
-use mip_base::{Code, Error, Job, ReadAt as _, Result, Section, hex, len64, read_full_at};
+use mip_base::{Code, Error, Job, ReadAt as _, Result, Section, hex, len64, read_full_at, unhex};
 use mip_codesign::Check;
 use mip_signing::apple::{self, ClaimState};
 
@@ -61,9 +61,6 @@ pub(super) fn trailer(tail: &Section, job: &Job) -> Result<Trailer> {
 /// Digests that are listed.
 const LISTED: usize = 1000;
 
-/// Bytes of a digest that a ticket names: longer ones are cut.
-const NAMED: usize = 20;
-
 /// What a ticket stapled to `place` (escaped) says. `this`: the digests, lower-case hex, by one of
 /// which it would name what it is stapled to; none: they are not known.
 pub(super) fn read(
@@ -105,16 +102,14 @@ fn of_bytes(bytes: &[u8], place: &str, this: &[&str], check: &Check<'_>) -> Tick
     let mut out = TicketInfo {
         place: place.to_owned(),
         state: ticket.state,
-        problem: ticket.problem,
+        problem: ticket.problem.clone(),
         bytes: len64(bytes.len()),
         ..TicketInfo::default()
     };
-    let cut = |digest: &str| digest.get(..NAMED.saturating_mul(2)).unwrap_or(digest).to_owned();
-    let this: Vec<String> = this.iter().map(|d| cut(d)).collect();
     // A ticket that cannot be read names nothing.
     if !ticket.digests.is_empty() && !this.is_empty() {
-        let named = |d: &Vec<u8>| this.contains(&hex(d.get(..NAMED).unwrap_or(d)));
-        out.names_this = Some(ticket.digests.iter().any(named));
+        let named = |digest: &&str| unhex(digest).is_some_and(|d| ticket.names(&d));
+        out.names_this = Some(this.iter().any(named));
     }
     if out.names_this == Some(false) && out.state > ClaimState::Invalid {
         out.state = ClaimState::Invalid;

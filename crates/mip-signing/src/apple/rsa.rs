@@ -18,7 +18,8 @@ use crate::certificate::Certificate;
 /// [`SignerClaim::validity_now`](super::SignerClaim::validity_now) depends on it. There is no
 /// timestamp in such a signature.
 ///
-/// Limits: `certificates` (more: [`Unsupported`](super::ClaimState::Unsupported)), 100 checks of certificates.
+/// Limits: `certificates` (more: [`Unsupported`](super::ClaimState::Unsupported)), 100 checks of
+/// certificates.
 #[must_use]
 pub fn check_rsa(
     style: &str,
