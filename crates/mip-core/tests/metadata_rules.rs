@@ -3,7 +3,7 @@
 //! The page is committed; here each row is computed again, and each value must be among those that
 //! an independent reader (Python's standard library and 7-Zip) finds in the same file.
 //! `MIP_BLESS=1` writes the page anew.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
