@@ -538,7 +538,7 @@ fn another_app_at_the_place_stops_everything() {
         let (status, said) = mac.run(shell, &both().uninstall(), &[]);
         assert_eq!(
             (status, said.as_str()),
-            (1, "nothing was done: what is at /Applications/Tool.app is not com.example.tool")
+            (2, "nothing was done: what is at /Applications/Tool.app is not com.example.tool")
         );
         assert!(mac.contents() == before);
         assert_eq!(mac.receipts().len(), 3);
@@ -561,7 +561,7 @@ fn links_are_not_followed() {
         let (status, said) = mac.run(shell, &both().uninstall(), &[]);
         assert_eq!(
             (status, said.as_str()),
-            (1, "nothing was done: /Applications/Tool.app is a link")
+            (2, "nothing was done: /Applications/Tool.app is a link")
         );
         assert!(mac.contents() == before);
 

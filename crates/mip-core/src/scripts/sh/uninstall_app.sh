@@ -54,11 +54,11 @@ app() {
     check)
         if [ -L "$root$path" ]; then
             say "nothing was done: $path is a link"
-            exit 1
+            exit 2
         fi
         if [ -e "$root$path" ] && ! is_app "$root$path"; then
             say "nothing was done: what is at $path is not $id"
-            exit 1
+            exit 2
         fi
         ;;
     quit)
