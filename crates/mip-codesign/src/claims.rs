@@ -128,7 +128,9 @@ pub struct SealCheck {
     /// The version of the seal: 2; 1 for old ones, which leave out most of what is outside
     /// `Resources`; 0 where there is none.
     pub version: u8,
-    /// Rules that leave out more than Apple's do: Gatekeeper refuses such a seal. Escaped.
+    /// Rules that leave out more than Apple's do, or that there is none for all files (as in
+    /// version 1): Gatekeeper refuses such a seal, and the bundle is
+    /// [`ClaimState::Untrusted`] at best. Escaped.
     pub weak_rules: Vec<String>,
 }
 

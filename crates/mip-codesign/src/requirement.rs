@@ -15,7 +15,7 @@ use crate::signature::Verdict;
 
 use evaluate::Facts;
 
-pub(crate) use evaluate::is_met;
+pub(crate) use evaluate::{is_met, pins};
 
 /// Nesting of a requirement. A list of `or`s nests once per member.
 const MAX_DEPTH: u32 = 400;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mip_base::{Code, Error, Result, Source, escape, len64};
-use mip_signing::apple::{Content, SignatureClaim, check_cms};
+use mip_signing::apple::{Content, LeafKind, SignatureClaim, check_cms};
 
 use crate::ClaimState;
 use crate::blob::{self, Blob, slot_name};
@@ -311,6 +311,11 @@ fn judge_signer(claim: Option<&SignatureClaim>, best: &[CodeDirectory<'_>], verd
     verdict.out.slots.more |= claim.state == ClaimState::Invalid;
     if let Some(why) = &claim.problem {
         verdict.note(format!("the CMS signature: {why}"));
+    }
+    let kind = claim.signer.as_ref().map(|s| s.kind);
+    if let Some(LeafKind::DeveloperIdInstaller | LeafKind::MacInstallerDistribution) = kind {
+        let why = "the signer's certificate is for packages, not for programs";
+        verdict.problem(ClaimState::Untrusted, why);
     }
     // macOS refuses a signature whose timestamp does not hold, or leads to no root of Apple's.
     if let Some(t) = &claim.timestamp

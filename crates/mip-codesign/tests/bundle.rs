@@ -17,10 +17,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bundles::{
-    Memory, Node, RULES2, app, code_resources, hash_entry, info_plist, program, sign, tarred, tool,
-    zipped,
+    Memory, Node, RULES2, app, code_entry, code_resources, hash_entry, info_plist, program, sign,
+    tarred, tool, zipped,
 };
 use mip_codesign::{BundleSignature, ClaimState, FindingKind};
+use mip_testkit::macho::{Program, Signature, fat};
 use mip_testkit::shared::fixtures;
 
 const DEV: (&str, &str) = ("app/sparkle-DevSignedApp.zip", "DevSignedApp.app");
@@ -554,4 +555,109 @@ fn mutations_of_the_seal_neither_panic_nor_hang() {
         }
     }
     assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
+}
+
+/// The app of [`with_helper`] with `slices` as its helper, of which `sealed` is in the seal.
+fn with_helper(
+    slices: &[((u32, u32), Vec<u8>)],
+    sealed: &[u8],
+    requirement: Option<&str>,
+) -> Memory {
+    let mut b = Memory::default();
+    b.file("Contents/Info.plist", info_plist("T"));
+    b.file("Contents/MacOS/helper", fat(slices, false));
+    let mut entry = code_entry(sealed);
+    if let Some(text) = requirement {
+        let at = entry.find("<string>").unwrap() + 8;
+        let end = entry.find("</string>").unwrap();
+        entry.replace_range(at..end, text);
+    }
+    let resources = code_resources(RULES2, &[("MacOS/helper".to_owned(), entry)]);
+    b.file("Contents/MacOS/T", program(&info_plist("T"), &resources));
+    b.file("Contents/_CodeSignature/CodeResources", resources);
+    b
+}
+
+/// The CDHash in a seal is that of one slice. The other slice of a nested program is not what was
+/// sealed because of that.
+#[test]
+fn a_second_slice_is_not_vouched_for_by_the_cdhash_of_the_first() {
+    let (arm, intel) = ((0x0100_000C, 0), (0x0100_0007, 3));
+    let of = |cpu: (u32, u32), name: &str| {
+        let signature = Signature { identifier: name.to_owned(), ..Signature::default() };
+        let program = Program { cpu, ..Program::signed(signature) };
+        (cpu, program.build())
+    };
+    let genuine = [of(arm, "helper"), of(intel, "helper")];
+    let hash = |of: &[u8]| {
+        let entry = code_entry(of);
+        entry.split("cdhash H\"").nth(1).unwrap()[..40].to_owned()
+    };
+    let both =
+        format!("cdhash H\"{}\" or cdhash H\"{}\"", hash(&genuine[0].1), hash(&genuine[1].1));
+    let found = with_helper(&genuine, &genuine[0].1, Some(&both)).check();
+    assert_eq!(found.findings, []);
+    assert_eq!(found.nested[0].state, ClaimState::AdHoc);
+
+    let swapped = [genuine[0].clone(), of(intel, "evil")];
+    for requirement in
+        [Some(both.as_str()), None, Some("identifier helper and anchor apple generic")]
+    {
+        let found = with_helper(&swapped, &genuine[0].1, requirement).check();
+        assert_eq!(found.state, ClaimState::Invalid, "{requirement:?}");
+        assert_eq!(kinds(&found), [(FindingKind::Code, "Contents/MacOS/helper")]);
+    }
+}
+
+#[test]
+fn nothing_lies_beside_the_seal() {
+    for path in [
+        "Contents/_CodeSignature/run.sh",
+        "Contents/_CodeSignature/x/y",
+        "Contents/CodeResources/x",
+    ] {
+        let mut b = app();
+        b.file(path, "#!/bin/sh");
+        let found = b.check();
+        assert_eq!(found.state, ClaimState::Invalid, "{path}");
+        assert_eq!(found.findings.len(), 1, "{path}");
+        assert_eq!(found.findings[0].kind, FindingKind::Added);
+    }
+}
+
+/// Without the rule for all files, a seal of an app lets anybody add programs.
+#[test]
+fn a_seal_that_does_not_cover_all_files_is_said() {
+    let rules = [("^Resources/", "<true/>")];
+    let files = [("Resources/a".to_owned(), hash_entry(b"a", false))];
+    let mut b = with_resources(code_resources(&rules, &files));
+    b.file("Contents/MacOS/evil", tool("evil"));
+    let found = b.check();
+    assert_eq!(found.seal.weak_rules, ["there is no rule ^.* for all files"]);
+    assert!(found.not_checked.iter().any(|t| t.contains("leaves out files")), "{found:#?}");
+}
+
+/// Bundles in bundles that seal the same files, each with rules of its own: the time does not
+/// grow with their number.
+#[test]
+fn many_seals_over_the_same_files_end() {
+    let resources = code_resources(RULES2, &[]);
+    let mut b = Memory::default();
+    b.file("Contents/Info.plist", info_plist("T"));
+    b.file("Contents/MacOS/T", program(&info_plist("T"), &resources));
+    b.file("Contents/_CodeSignature/CodeResources", resources.clone());
+    let mut at = "Contents/Resources".to_owned();
+    for _ in 0..60 {
+        at.push_str("/b");
+        b.file(&format!("{at}/Info.plist"), info_plist("T"));
+        b.file(&format!("{at}/T"), program(&info_plist("T"), &resources));
+        b.file(&format!("{at}/_CodeSignature/CodeResources"), resources.clone());
+    }
+    for n in 0..5000 {
+        b.file(&format!("{at}/{n}"), "");
+    }
+    let found = b.check();
+    assert_eq!(found.state, ClaimState::Invalid);
+    let states: Vec<ClaimState> = found.nested.iter().map(|n| n.state).collect();
+    assert!(states.contains(&ClaimState::NotChecked), "{states:?}");
 }

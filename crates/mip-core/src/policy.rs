@@ -5,7 +5,7 @@
 //! stays unsigned on a signed image; but one that is there and does not hold is a refusal too.
 
 use mip_base::{Code, Error, Result, escape};
-use mip_signing::apple::ClaimState;
+use mip_signing::apple::{ClaimState, LeafKind};
 
 use crate::inspect::{InspectOptions, SignatureScan};
 use crate::inspection::{
@@ -166,10 +166,12 @@ fn app(a: &AppInfo) -> Signed<'_> {
 }
 
 /// The team of the certificate; a program that Apple signed for a developer (App Store) has the
-/// developer's in its code directory only.
+/// developer's in its code directory only. Of anybody else's program that proves nothing: whoever
+/// signs writes there what he likes.
 fn team(s: &CodeSignature) -> Option<&str> {
     let signer = s.signature.as_ref()?.signer.as_ref()?;
-    signer.team_id.as_deref().or(s.team_id.as_deref())
+    let by_apple = matches!(signer.kind, LeafKind::Apple | LeafKind::MacAppStore);
+    signer.team_id.as_deref().or(s.team_id.as_deref().filter(|_| by_apple))
 }
 
 fn signed(found: &Inspection, team_id: Option<&str>) -> Result<()> {

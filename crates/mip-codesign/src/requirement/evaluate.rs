@@ -8,6 +8,21 @@ use super::text::oid_text;
 use super::{Expr, Match};
 use crate::claims::CodeSignature;
 
+/// The CDHashes, lower-case hex, of a requirement that is nothing but a choice of them, as
+/// `codesign` writes for code without a certificate (one for each slice); else none.
+pub(crate) fn pins(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut left: Vec<Expr> = read(text).into_iter().collect();
+    while let Some(expr) = left.pop() {
+        match expr {
+            Expr::Or(a, b) => left.extend([*a, *b]),
+            Expr::CdHash(hash) => out.push(mip_base::hex(&hash)),
+            _ => return Vec::new(),
+        }
+    }
+    out
+}
+
 /// Whether all slices meet the requirement `text`; `None`: it cannot be told.
 pub(crate) fn is_met(text: &str, slices: &[CodeSignature]) -> Option<bool> {
     let expr = read(text)?;

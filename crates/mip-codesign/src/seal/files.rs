@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Bound;
 
-use mip_base::{Job, Result, Source};
+use mip_base::{Job, Result, Source, len64};
 
 /// What stands at a path of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,11 @@ impl<'f> Files<'f> {
             all.insert(path, entry);
         }
         Ok(Self { from, all })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        len64(self.all.len())
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&BundleEntry> {

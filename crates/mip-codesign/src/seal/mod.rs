@@ -32,6 +32,12 @@ const MAX_DEPTH: u32 = 8;
 /// Programs and bundles inside one bundle that are checked.
 const MAX_CODE: usize = 5000;
 
+/// Times that each path may be held against the rules of seals around it, on the average, and
+/// what comes on top. In real bundles that is once or twice. Bundles in bundles that seal each
+/// other file by file, each with its own rules, would take hours.
+const LOOKS: u64 = 4;
+const FREE_LOOKS: u64 = 10_000;
+
 /// First bytes of Mach-O files: fat, and one slice of 32 or 64 bits.
 const MAGICS: &[[u8; 4]] = &[
     [0xca, 0xfe, 0xba, 0xbe],
@@ -54,7 +60,8 @@ const MAGICS: &[[u8; 4]] = &[
 /// [`Code::Cancelled`](mip_base::Code::Cancelled), limits, and an input that cannot be read.
 pub fn check_bundle(files: &dyn BundleFiles, check: &Check<'_>) -> Result<BundleSignature> {
     let files = Files::new(files, check.job)?;
-    let mut run = Run { files: &files, check, report: Report::default(), code: 0 };
+    let looks = files.count().saturating_mul(LOOKS).saturating_add(FREE_LOOKS);
+    let mut run = Run { files: &files, check, report: Report::default(), code: 0, looks };
     let found = run.bundle("", 0, None)?;
     // Where nothing is signed, no link can break a signature.
     let unsigned = |state| state == ClaimState::Unsigned;
@@ -84,20 +91,14 @@ struct Found {
     seal: SealCheck,
 }
 
-impl Found {
-    /// Whether one of its code directories has this CDHash.
-    fn is(&self, cdhash: &str) -> bool {
-        let all = self.slices.iter().flat_map(|s| &s.code_directories);
-        all.into_iter().any(|d| d.cdhash.eq_ignore_ascii_case(cdhash))
-    }
-}
-
 struct Run<'a> {
     files: &'a Files<'a>,
     check: &'a Check<'a>,
     report: Report,
     /// Programs and bundles that were looked at.
     code: usize,
+    /// How many more times a path may be held against the rules of a seal.
+    looks: u64,
 }
 
 impl Run<'_> {
@@ -143,6 +144,7 @@ impl Run<'_> {
         }
         self.specials(&found.slices, layout.info.as_deref(), &sealed_at);
         self.outside(root, &layout);
+        self.beside_the_seal(&layout.base);
         match resources {
             None => {
                 if found.slices.iter().any(|s| s.slots.sealed.contains(&3)) {
@@ -158,6 +160,13 @@ impl Run<'_> {
                 Ok(resources) => {
                     let (seal, inside) = Seal::new(&layout, &resources).check(self, depth)?;
                     found.state = found.state.min(seal.state).min(inside);
+                    // Gatekeeper refuses it: anybody can change what it leaves out.
+                    if !seal.weak_rules.is_empty() {
+                        found.state = found.state.min(ClaimState::Untrusted);
+                        let rules = seal.weak_rules.join(", ");
+                        let why = "its seal leaves out files by rules of its own";
+                        self.report.say(format!("{}: {why}: {rules}", shown(root)));
+                    }
                     found.seal = seal;
                 }
                 Err(e) if is_fatal(&e) => return Err(e),
@@ -333,6 +342,27 @@ impl Run<'_> {
                 }
             }
             Kind::Versioned => self.framework_root(root, &layout.base),
+        }
+    }
+
+    /// The folders and files that no seal covers: strict validation lets nothing else be there.
+    fn beside_the_seal(&mut self, base: &str) {
+        let folder = join(base, "_CodeSignature");
+        // Parts of a signature that is in files.
+        let known = ["CodeDirectory", "CodeEntitlements", "CodeResources", "CodeSignature"];
+        for name in self.files.names(&folder) {
+            let path = join(&folder, name);
+            let fine = known.contains(&name) || name.starts_with("CodeRequirements");
+            if !fine || self.files.is_folder(&path) {
+                let detail = "lies beside the seal, where nothing is sealed".to_owned();
+                self.report.find(FindingKind::Added, &path, detail);
+            }
+        }
+        // A stapled ticket, or a link to the seal.
+        let ticket = join(base, "CodeResources");
+        if self.files.is_folder(&ticket) {
+            let detail = "is a folder where a ticket is kept, and nothing is sealed".to_owned();
+            self.report.find(FindingKind::Added, &ticket, detail);
         }
     }
 

@@ -27,6 +27,9 @@ const USUAL_OMISSIONS: &[&str] = &[
     r"^.*\.lproj/locversion.plist$",
 ];
 
+/// The rule of Apple's sets that every path meets.
+const COVERS_ALL: &str = "^.*";
+
 /// What a rule says of the paths that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Rule {
@@ -42,7 +45,8 @@ pub(super) struct Rule {
 pub(super) struct Rules {
     set: RegexSet,
     rules: Vec<Rule>,
-    /// Patterns that leave out more than Apple's rules do. Escaped.
+    /// Patterns that leave out more than Apple's rules do, and that the one for all files is not
+    /// there. Escaped.
     pub(super) weak: Vec<String>,
 }
 
@@ -57,10 +61,12 @@ impl Rules {
         let mut patterns = Vec::new();
         let mut rules = Vec::new();
         let mut weak = Vec::new();
+        let mut covers = false;
         for (pattern, value) in dict {
             job.check()?;
             let rule = rule(pattern, value)?;
             patterns.push(translate(pattern)?);
+            covers |= pattern == COVERS_ALL && !rule.omit;
             if rule.omit && !USUAL_OMISSIONS.contains(&pattern.as_str()) {
                 weak.push(escape(pattern));
             }
@@ -76,6 +82,9 @@ impl Rules {
                 let why = format!("the resource rules cannot be used: {}", escape(&e.to_string()));
                 Error::new(Code::Unsupported, why)
             })?;
+        if !covers {
+            weak.push(format!("there is no rule {COVERS_ALL} for all files"));
+        }
         Ok(Self { set, rules, weak })
     }
 
@@ -270,6 +279,11 @@ mod tests {
         let rules = rules.unwrap();
         assert!(rules.find("Resources/a").is_some());
         assert!(rules.find("MacOS/a").is_none());
+        // Files can be added without notice.
+        assert_eq!(rules.weak, ["there is no rule ^.* for all files"]);
+        let left_out =
+            Rules::read(&dict(&[("^.*", weight(9999.0, Some("omit")))]), &Job::default());
+        assert_eq!(left_out.unwrap().weak.len(), 2);
     }
 
     #[test]

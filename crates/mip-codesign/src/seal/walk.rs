@@ -11,7 +11,7 @@ use super::layout::Layout;
 use super::resources::{Entry, Resources, Sealed};
 use super::{Found, Run};
 use crate::ClaimState;
-use crate::claims::{FindingKind, SealCheck};
+use crate::claims::{CodeSignature, FindingKind, SealCheck};
 use crate::requirement;
 
 /// The check of one seal.
@@ -30,6 +30,8 @@ pub(super) struct Seal<'s> {
     /// The worst of the code inside.
     inside: ClaimState,
     broken: bool,
+    /// The check ended before all files were looked at.
+    ended: bool,
 }
 
 /// What to do with a folder.
@@ -56,6 +58,7 @@ impl<'s> Seal<'s> {
             first_skipped: None,
             inside: ClaimState::Valid,
             broken: false,
+            ended: false,
         }
     }
 
@@ -74,6 +77,11 @@ impl<'s> Seal<'s> {
         let all = run.files;
         for (path, entry) in all.below(&self.layout.base) {
             run.check.job.check()?;
+            run.looks = run.looks.saturating_sub(1);
+            if run.looks == 0 {
+                self.ended = true;
+                break;
+            }
             let above = path.match_indices('/').filter_map(|(i, _)| path.get(..i));
             let own = (*entry == BundleEntry::Folder).then_some(path);
             let mut over = false;
@@ -100,10 +108,17 @@ impl<'s> Seal<'s> {
                 self.visit(run, path, entry, depth)?;
             }
         }
-        self.missing(run);
+        if self.ended {
+            run.report.say_once(
+                "bundles in bundles seal the same files too many times: not all were looked at"
+                    .to_owned(),
+            );
+        } else {
+            self.missing(run);
+        }
         self.out.state = match () {
             () if self.broken => ClaimState::Invalid,
-            () if self.skipped > 0 => ClaimState::NotChecked,
+            () if self.skipped > 0 || self.ended => ClaimState::NotChecked,
             () => ClaimState::Valid,
         };
         if let Some(first) = &self.first_skipped {
@@ -235,17 +250,27 @@ impl<'s> Seal<'s> {
         cdhash: Option<&str>,
         requirement: &str,
     ) {
-        let same = cdhash.is_some_and(|h| found.is(h));
+        let pins = requirement::pins(requirement);
+        let pins: Vec<&str> = cdhash.into_iter().chain(pins.iter().map(String::as_str)).collect();
+        // A seal names the CDHash of one slice; the others must meet the requirement.
+        let is_pinned = |s: &&CodeSignature| {
+            let mut all = s.code_directories.iter();
+            all.any(|d| pins.iter().any(|p| d.cdhash.eq_ignore_ascii_case(p)))
+        };
+        let others: Vec<CodeSignature> =
+            found.slices.iter().filter(|s| !is_pinned(s)).cloned().collect();
+        let same = others.is_empty() && !found.slices.is_empty();
+        let weak = !found.seal.weak_rules.is_empty();
         let state = match found.state {
             ClaimState::Unsigned => {
                 self.wrong(run, FindingKind::Code, path, "is not signed");
                 ClaimState::Invalid
             }
             // The signature around it vouches for the very code, whoever signed that.
-            ClaimState::AdHoc | ClaimState::Untrusted if same => ClaimState::Valid,
+            ClaimState::AdHoc | ClaimState::Untrusted if same && !weak => ClaimState::Valid,
             state if same || state <= ClaimState::NotChecked && found.slices.is_empty() => state,
             // What does not hold by itself is not what was sealed either.
-            state => match requirement::is_met(requirement, &found.slices)
+            state => match requirement::is_met(requirement, &others)
                 .or((state == ClaimState::Invalid).then_some(false))
             {
                 Some(true) => state,

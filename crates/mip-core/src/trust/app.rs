@@ -84,9 +84,11 @@ fn ticket(
     if !bytes.starts_with(TICKET) {
         return Ok(None);
     }
-    let directories = signature.slices.iter().flat_map(|s| &s.code_directories);
-    let cdhashes: Vec<String> = directories.map(|d| d.cdhash.clone()).collect();
-    Ok(Some(app_ticket(&bytes, place, &cdhashes, check)))
+    let mut slices: Vec<Vec<&str>> = Vec::new();
+    for slice in &signature.slices {
+        slices.push(slice.code_directories.iter().map(|d| d.cdhash.as_str()).collect());
+    }
+    Ok(Some(app_ticket(&bytes, place, &slices, check)))
 }
 
 /// What the signatures of main apps give to say: one warning for all apps of which the same is to be
@@ -134,7 +136,8 @@ pub(super) fn warnings(apps: &[AppInfo]) -> Vec<Warning> {
 fn why(signature: &BundleSignature) -> String {
     let findings = signature.findings.iter().map(|f| format!("{}: {}", f.path, f.detail));
     let programs = signature.slices.iter().flat_map(|s| s.problems.iter().cloned());
-    let all: Vec<String> = findings.chain(programs).collect();
+    let all: Vec<String> =
+        findings.chain(programs).chain(signature.not_checked.iter().cloned()).collect();
     if all.is_empty() { "no reason is known".to_owned() } else { first_few(&all, "; ") }
 }
 

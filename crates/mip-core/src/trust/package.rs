@@ -10,7 +10,9 @@ use mip_base::{
     Code, EntryKind, Event, Job, Limits, Phase, Result, Section, escape, hex, len64, read_full_at,
 };
 use mip_codesign::Check;
-use mip_signing::apple::{self, ClaimState, Content, RsaClaim, SignatureClaim};
+use mip_signing::apple::{
+    self, ClaimState, Content, LeafKind, RsaClaim, SignatureClaim, SignerClaim,
+};
 use mip_xar::{Checksum, ChecksumStyle, SignatureStyle, Xar, XarFile, XarSignature};
 use sha2::Digest as _;
 
@@ -116,6 +118,10 @@ fn signatures(
             (state, problem) = (ClaimState::Invalid, Some(why));
         } else if problem.is_some() {
             state = ClaimState::Invalid;
+        } else if let Some(why) =
+            claim.signer.as_ref().filter(|_| state == ClaimState::Valid).and_then(not_for_packages)
+        {
+            (state, problem) = (ClaimState::Untrusted, Some(why));
         } else {
             problem.clone_from(&claim.problem);
         }
@@ -126,10 +132,25 @@ fn signatures(
     count(of(SignatureStyle::Rsa).count(), "RSA");
     let (state, problem) =
         out.rsa.as_ref().map_or((ClaimState::Unsupported, None), |r| (r.state, r.problem.clone()));
-    Ok(match several {
-        Some(why) => (ClaimState::Invalid, Some(why)),
-        None => (state, problem),
+    let signer = out.rsa.as_ref().and_then(|r| r.signer.as_ref());
+    let unfit = signer.filter(|_| state == ClaimState::Valid).and_then(not_for_packages);
+    Ok(match (several, unfit) {
+        (Some(why), _) => (ClaimState::Invalid, Some(why)),
+        (_, Some(why)) => (ClaimState::Untrusted, Some(why)),
+        _ => (state, problem),
     })
+}
+
+/// Why a signer that leads to Apple is none for packages: the Installer goes by what the
+/// certificate was issued for. Anyone with an Apple account gets one for programs of his own.
+fn not_for_packages(signer: &SignerClaim) -> Option<String> {
+    match signer.kind {
+        LeafKind::DeveloperIdInstaller
+        | LeafKind::MacInstallerDistribution
+        | LeafKind::MacAppStore
+        | LeafKind::Apple => None,
+        _ => Some("the signer's certificate is for programs, not for packages".to_owned()),
+    }
 }
 
 /// The bytes of a signature.

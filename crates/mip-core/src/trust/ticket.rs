@@ -82,22 +82,24 @@ pub(super) fn read(
     }
     let mut bytes = check.job.buffer("ticket", size, limits.cms_bytes)?;
     read_full_at(ticket, 0, &mut bytes, Code::Truncated)?;
-    Ok(of_bytes(&bytes, place, this, check))
+    let this = if this.is_empty() { Vec::new() } else { vec![this.to_vec()] };
+    Ok(of_bytes(&bytes, place, &this, check))
 }
 
 /// The ticket of an app: the bytes of its `Contents/CodeResources`. `place`: the app's, escaped;
-/// `cdhashes`: those of its main program, lower-case hex.
+/// `slices`: the CDHashes of each slice of its main program, lower-case hex. It must name all
+/// slices: the others could be anybody's.
 pub(super) fn app_ticket(
     bytes: &[u8],
     place: &str,
-    cdhashes: &[String],
+    slices: &[Vec<&str>],
     check: &Check<'_>,
 ) -> TicketInfo {
-    let this: Vec<&str> = cdhashes.iter().map(String::as_str).collect();
-    of_bytes(bytes, place, &this, check)
+    of_bytes(bytes, place, slices, check)
 }
 
-fn of_bytes(bytes: &[u8], place: &str, this: &[&str], check: &Check<'_>) -> TicketInfo {
+/// `parts`: of each part of what it is stapled to the digests, of which it must name one.
+fn of_bytes(bytes: &[u8], place: &str, parts: &[Vec<&str>], check: &Check<'_>) -> TicketInfo {
     let ticket = apple::read_ticket(bytes, check.at, check.job.limits());
     let mut out = TicketInfo {
         place: place.to_owned(),
@@ -107,9 +109,9 @@ fn of_bytes(bytes: &[u8], place: &str, this: &[&str], check: &Check<'_>) -> Tick
         ..TicketInfo::default()
     };
     // A ticket that cannot be read names nothing.
-    if !ticket.digests.is_empty() && !this.is_empty() {
+    if !ticket.digests.is_empty() && !parts.is_empty() {
         let named = |digest: &&str| unhex(digest).is_some_and(|d| ticket.names(&d));
-        out.names_this = Some(this.iter().any(named));
+        out.names_this = Some(parts.iter().all(|part| part.iter().any(|d| named(d))));
     }
     if out.names_this == Some(false) && out.state > ClaimState::Invalid {
         out.state = ClaimState::Invalid;
