@@ -25,6 +25,9 @@ pub(crate) const ADHOC: u32 = 0x2;
 pub(crate) const RUNTIME: u32 = 0x1_0000;
 pub(crate) const LINKER_SIGNED: u32 = 0x2_0000;
 
+/// Bytes of an identifier or a Team ID: it is kept, and shown, for every slice.
+const MAX_NAME: usize = 4096;
+
 /// A code directory of which all parts lie inside it.
 #[derive(Debug, Clone)]
 pub(crate) struct CodeDirectory<'a> {
@@ -121,6 +124,12 @@ impl<'a> CodeDirectory<'a> {
             || hashes.saturating_add(after) > len64(b.len())
         {
             let why = format!("has no room for {specials} and {pages} hashes around byte {hashes}");
+            return Err(damaged(&why));
+        }
+        if let Some(long) =
+            [Some(identifier), team_id].into_iter().flatten().find(|t| t.len() > MAX_NAME)
+        {
+            let why = format!("has a name of {} bytes, more than {MAX_NAME}", long.len());
             return Err(damaged(&why));
         }
         let shown = |t: &[u8]| String::from_utf8(t.to_vec()).unwrap_or_else(|_| escape_bytes(t));

@@ -11,14 +11,31 @@ use crate::signature::Verdict;
 /// Nesting of DER entitlements.
 const MAX_DEPTH: u32 = 64;
 
+/// Bytes of each form. Apple's largest programs have 20 KiB; a few bytes of DER become many in
+/// memory and in a report.
+const MAX_BYTES: usize = 64 << 10;
+
 /// Reads both forms. They are part of what is signed: an odd form is noted, and makes the
 /// signature no worse.
 ///
 /// # Errors
 /// [`Code::Cancelled`].
 pub(crate) fn read(blobs: &[Blob<'_>], job: &Job, verdict: &mut Verdict) -> Result<()> {
-    let find = |slot, magic| blobs.iter().find(move |b| b.slot == slot && b.magic == magic);
-    let xml = match find(blob::SLOT_ENTITLEMENTS, blob::ENTITLEMENTS) {
+    let mut find = |slot, magic| {
+        let found = blobs.iter().find(|b| b.slot == slot && b.magic == magic)?;
+        let size = found.bytes.len();
+        if size > MAX_BYTES {
+            let what = blob::slot_name(slot);
+            verdict.note(format!("{what}: {size} bytes are too many to be read"));
+            return None;
+        }
+        Some(found)
+    };
+    let (xml, der) = (
+        find(blob::SLOT_ENTITLEMENTS, blob::ENTITLEMENTS),
+        find(blob::SLOT_DER_ENTITLEMENTS, blob::DER_ENTITLEMENTS),
+    );
+    let xml = match xml {
         Some(b) if !b.body().is_empty() => match mip_plist::read(b.body(), job) {
             Ok(list) => Some(from_plist(list)),
             Err(e) if e.code() == Code::Cancelled => return Err(e),
@@ -29,7 +46,7 @@ pub(crate) fn read(blobs: &[Blob<'_>], job: &Job, verdict: &mut Verdict) -> Resu
         },
         _ => None,
     };
-    let der = find(blob::SLOT_DER_ENTITLEMENTS, blob::DER_ENTITLEMENTS).and_then(|b| {
+    let der = der.and_then(|b| {
         let read = from_der(b.body());
         if read.is_none() {
             verdict.note("the DER entitlements cannot be read");

@@ -319,3 +319,23 @@ fn an_embedded_info_plist_over_the_limit_is_a_limit() {
     let found = mip_codesign::check_program(&source(&program.build()), &Special::default(), &check);
     assert_eq!(found.unwrap_err().code(), Code::LimitMemory);
 }
+
+/// A few kilobytes of a zip became 340 MB of memory and a report of 100 MB.
+#[test]
+fn entitlements_and_names_of_megabytes_are_not_kept() {
+    let tlv = |tag: u8, content: &[u8]| {
+        let len = (content.len() as u32).to_be_bytes();
+        [&[tag, 0x84][..], &len, content].concat()
+    };
+    let list = tlv(0x30, &[0x0C, 0].repeat(1 << 20));
+    let pair = tlv(0x30, &[&[0x0C, 1, b'k'][..], &list].concat());
+    let der = tlv(0x70, &[&[2, 1, 1][..], &tlv(0xB0, &pair)].concat());
+    let large = Signature { inside: vec![(7, 0xFADE_7172, der)], ..Signature::default() };
+    let found = one(&Program::signed(large).build());
+    assert_eq!((found.state, found.entitlements), (ClaimState::AdHoc, None));
+    assert!(found.problems[0].contains("too many"), "{:?}", found.problems);
+
+    let identifier = "x".repeat(5000);
+    let found = one(&Program::signed(Signature { identifier, ..Signature::default() }).build());
+    assert_eq!((found.state, found.identifier), (ClaimState::Invalid, None));
+}
