@@ -661,3 +661,23 @@ fn many_seals_over_the_same_files_end() {
     let states: Vec<ClaimState> = found.nested.iter().map(|n| n.state).collect();
     assert!(states.contains(&ClaimState::NotChecked), "{states:?}");
 }
+
+/// Hard links give every bundle inside the same large property lists: 70 KB of a tar file took
+/// 0.7 seconds for each of up to 5,000.
+#[test]
+fn large_property_lists_are_not_read_again_and_again() {
+    let mut b = Memory::default();
+    b.file("Contents/Info.plist", info_plist("T"));
+    b.file("Contents/MacOS/T", program(&info_plist("T"), b""));
+    let large = format!("<plist><dict/></plist>{}", " ".repeat(15 << 20));
+    for n in 0..12 {
+        b.file(&format!("Contents/Resources/{n}.bundle/Contents/Info.plist"), large.as_str());
+        b.file(
+            &format!("Contents/Resources/{n}.bundle/Contents/_CodeSignature/CodeResources"),
+            "x",
+        );
+    }
+    let found = b.check();
+    let unread = found.nested.iter().filter(|n| n.state == ClaimState::NotChecked).count();
+    assert!((6..12).contains(&unread), "{unread}");
+}

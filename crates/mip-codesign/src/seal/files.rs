@@ -1,10 +1,11 @@
 //! The files of a bundle, as the check needs them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Bound;
 
-use mip_base::{Job, Result, Source, len64};
+use mip_base::{Code, Error, Job, Result, Source, len64};
 
 /// What stands at a path of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,13 @@ pub trait BundleFiles {
 pub(super) struct Files<'f> {
     pub(super) from: &'f dyn BundleFiles,
     all: BTreeMap<String, BundleEntry>,
+    /// Bytes of property lists that may still be read; `None`: it was not enough.
+    lists: Cell<Option<u64>>,
 }
+
+/// Bytes of property lists that are read of one outermost bundle. All bundles inside may have
+/// the same large one, by hard links.
+const MAX_LISTS: u64 = 128 << 20;
 
 /// Links that are followed one after the other.
 const MAX_LINKS: usize = 8;
@@ -67,7 +74,26 @@ impl<'f> Files<'f> {
             job.check()?;
             all.insert(path, entry);
         }
-        Ok(Self { from, all })
+        Ok(Self { from, all, lists: Cell::new(Some(MAX_LISTS)) })
+    }
+
+    /// The property list at `path`.
+    pub(super) fn list(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
+        let size = match self.get(path) {
+            Some(BundleEntry::File { size }) => *size,
+            _ => 0,
+        };
+        self.lists.set(self.lists.get().and_then(|left| left.checked_sub(size)));
+        if self.no_more_lists() {
+            let what = "bytes of the property lists of a bundle";
+            return Err(Error::limit(Code::LimitMemory, what, MAX_LISTS, MAX_LISTS));
+        }
+        self.from.read(path, limit)
+    }
+
+    /// Whether a property list was not read, because all of them are too large.
+    pub(super) fn no_more_lists(&self) -> bool {
+        self.lists.get().is_none()
     }
 
     /// How many there are.

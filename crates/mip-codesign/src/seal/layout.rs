@@ -78,7 +78,7 @@ fn current_version(files: &Files<'_>, root: &str) -> Option<String> {
 
 /// `CFBundleExecutable`.
 fn executable(files: &Files<'_>, info: &str, job: &Job) -> Option<String> {
-    let bytes = files.from.read(info, job.limits().plist_bytes).ok()?;
+    let bytes = files.list(info, job.limits().plist_bytes).ok()?;
     let list = mip_plist::read(&bytes, job).ok()?;
     let name = list.get("CFBundleExecutable").and_then(Value::as_str)?;
     let one_name = !name.is_empty() && !name.contains('/') && !matches!(name, "." | "..");

@@ -133,6 +133,11 @@ impl Run<'_> {
         let limit = self.check.job.limits().plist_bytes;
         let info = self.part(layout.info.as_deref(), limit)?;
         let resources = self.part(self.files.file(&sealed_at).as_deref(), limit)?;
+        if self.files.no_more_lists() {
+            let why = "the property lists are too large together: not all bundles were looked at";
+            self.report.say_once(why.to_owned());
+            return Ok(Found { state: ClaimState::NotChecked, ..Found::default() });
+        }
         let Some(program) = &layout.program else {
             return Ok(self.without_program(root, &layout));
         };
@@ -188,7 +193,7 @@ impl Run<'_> {
     /// a finding.
     fn part(&mut self, path: Option<&str>, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(path) = path else { return Ok(None) };
-        match self.files.from.read(path, limit) {
+        match self.files.list(path, limit) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if is_fatal(&e) => Err(e),
             Err(e) => {
