@@ -249,3 +249,29 @@ fn notarized(found: &Inspection) -> Result<()> {
     };
     Err(Error::new(Code::SourceNotarization, text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mip_signing::apple::{SignatureClaim, SignerClaim};
+
+    /// Apple issues certificates without a team of ours to anyone; the code directory is what
+    /// the signer wrote.
+    #[test]
+    fn a_team_in_the_code_directory_counts_for_what_apple_signed_alone() {
+        for (kind, want) in [
+            (LeafKind::MacAppStore, Some("TEAM123456")),
+            (LeafKind::Apple, Some("TEAM123456")),
+            (LeafKind::Other, None),
+            (LeafKind::DeveloperIdApplication, None),
+        ] {
+            let mut signer = SignerClaim::default();
+            signer.kind = kind;
+            let mut claim = SignatureClaim::default();
+            (claim.state, claim.signer) = (ClaimState::Valid, Some(signer));
+            let mut slice = CodeSignature::default();
+            (slice.team_id, slice.signature) = (Some("TEAM123456".to_owned()), Some(claim));
+            assert_eq!(team(&slice), want, "{kind:?}");
+        }
+    }
+}

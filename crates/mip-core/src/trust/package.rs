@@ -387,3 +387,24 @@ fn creation_time(text: &str) -> Option<String> {
     // The year 9999 is the last that RFC 3339 can write.
     (seconds < 253_402_300_800).then(|| crate::report::time(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Developer ID Application certificate leads to Apple too.
+    #[test]
+    fn a_certificate_for_programs_is_none_for_packages() {
+        let of = |kind| {
+            let mut signer = SignerClaim::default();
+            signer.kind = kind;
+            not_for_packages(&signer).is_none()
+        };
+        for kind in [LeafKind::DeveloperIdInstaller, LeafKind::MacAppStore, LeafKind::Apple] {
+            assert!(of(kind), "{kind:?}");
+        }
+        for kind in [LeafKind::DeveloperIdApplication, LeafKind::Development, LeafKind::Other] {
+            assert!(!of(kind), "{kind:?}");
+        }
+    }
+}

@@ -108,15 +108,41 @@ fn of_bytes(bytes: &[u8], place: &str, parts: &[Vec<&str>], check: &Check<'_>) -
         bytes: len64(bytes.len()),
         ..TicketInfo::default()
     };
-    // A ticket that cannot be read names nothing.
-    if !ticket.digests.is_empty() && !parts.is_empty() {
-        let named = |digest: &&str| unhex(digest).is_some_and(|d| ticket.names(&d));
-        out.names_this = Some(parts.iter().all(|part| part.iter().any(|d| named(d))));
-    }
+    out.names_this = names(&ticket, parts);
     if out.names_this == Some(false) && out.state > ClaimState::Invalid {
         out.state = ClaimState::Invalid;
         out.problem = Some("it was made for something else".to_owned());
     }
     out.digests = ticket.digests.iter().take(LISTED).map(|d| hex(d)).collect();
     out
+}
+
+/// Whether each of `parts` has a digest, lower-case hex, that the ticket names. `None`: a ticket
+/// that cannot be read names nothing, and what has no digests is not known.
+fn names(ticket: &apple::Ticket, parts: &[Vec<&str>]) -> Option<bool> {
+    if ticket.digests.is_empty() || parts.is_empty() {
+        return None;
+    }
+    let named = |digest: &&str| unhex(digest).is_some_and(|d| ticket.names(&d));
+    Some(parts.iter().all(|part| part.iter().any(|d| named(d))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slice that somebody added to a notarized program is not notarized.
+    #[test]
+    fn a_ticket_names_every_slice_or_it_does_not_count() {
+        let mut ticket = apple::Ticket::default();
+        assert_eq!(names(&ticket, &[vec!["aa"]]), None);
+        ticket.digests = vec![vec![0xAA; 20], vec![0xBB; 20]];
+        let (a, b, other) = ("aa".repeat(20), "bb".repeat(32), "cc".repeat(20));
+        let (a, b, other) = (a.as_str(), b.as_str(), other.as_str());
+        assert_eq!(names(&ticket, &[vec![a], vec![b]]), Some(true));
+        assert_eq!(names(&ticket, &[vec![other, b]]), Some(true));
+        assert_eq!(names(&ticket, &[vec![a], vec![other]]), Some(false));
+        assert_eq!(names(&ticket, &[vec![a], vec![]]), Some(false));
+        assert_eq!(names(&ticket, &[]), None);
+    }
 }
