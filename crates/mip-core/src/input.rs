@@ -157,6 +157,12 @@ impl Stamp {
 /// Above this a copy that must be positioned goes to an unnamed temporary file.
 const IN_MEMORY: usize = 8 << 20;
 
+/// A temporary file that cannot be made or written.
+pub(crate) fn no_temporary(e: std::io::Error) -> Error {
+    Error::from_io(Code::OutputIo, "cannot write a temporary file", e)
+        .hint("free space in the folder for temporary files, or name another with TMPDIR")
+}
+
 /// Copies a stream to where it can be read at positions: memory when small, else an unnamed
 /// temporary file that vanishes with its last handle. `size`, when known, must be exact.
 pub(crate) fn spool(
@@ -165,7 +171,7 @@ pub(crate) fn spool(
     limit: u64,
     job: &Job,
 ) -> Result<Source> {
-    let out = |e| Error::from_io(Code::OutputIo, "cannot write a temporary file", e);
+    let out = no_temporary;
     let mut small: Vec<u8> = Vec::new();
     let mut file: Option<std::fs::File> = None;
     let mut buf = job.buffer("copy buffer", 1 << 18, 1 << 18)?;

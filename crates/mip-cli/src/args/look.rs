@@ -34,7 +34,7 @@ pub(crate) enum SignatureChoice {
     #[default]
     Auto,
     Never,
-    /// compare every byte that is signed
+    /// compare every byte that is signed; apps in packages are unpacked to a temporary file
     Full,
 }
 

@@ -9,6 +9,7 @@ use mip_base::{
     Code, EntryKind, EntryPath, Error, FileAt, Job, Result, Section, Source, len64, read_some,
 };
 
+use crate::input::no_temporary;
 use crate::package::payload::{Archive, ArchiveEntry};
 use crate::tree::{Builder, Listing, Tree, TreeEntry, Visit};
 
@@ -144,7 +145,7 @@ struct Copy {
 impl Copy {
     /// Copies all of `input`, which must have `size` bytes; gives where it is.
     fn take(&mut self, input: &mut dyn Read, size: u64, job: &Job) -> Result<u64> {
-        let out = |e| Error::from_io(Code::OutputIo, "cannot write a temporary file", e);
+        let out = no_temporary;
         let limit = job.limits().expanded_bytes;
         let start = self.at;
         let end = start.saturating_add(size);

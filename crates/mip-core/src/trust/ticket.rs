@@ -124,7 +124,7 @@ fn names(ticket: &apple::Ticket, parts: &[Vec<&str>]) -> Option<bool> {
         return None;
     }
     let named = |digest: &&str| unhex(digest).is_some_and(|d| ticket.names(&d));
-    Some(parts.iter().all(|part| part.iter().any(|d| named(d))))
+    Some(parts.iter().all(|part| part.iter().any(&named)))
 }
 
 #[cfg(test)]
